@@ -1,0 +1,1 @@
+"""Read foreign model files into eager PyTorch modules."""

@@ -1,0 +1,1 @@
+"""Graph passes over exported programs: one pass a file."""

@@ -1,0 +1,1 @@
+"""What a model is, where it runs and how it is measured."""

@@ -1,0 +1,1 @@
+"""Measure latency: a protocol, its statistics and the devices."""

