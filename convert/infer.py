@@ -48,7 +48,8 @@ def manifest_contract(manifest: Manifest) -> Contract:
     """Return the contract that an artifact keeps, in the artifact's own layouts."""
     if manifest.preprocess is None:
         raise UsageError(
-            f"{manifest.model} does not say how a picture becomes its input; deploy it with a --contract that has preprocess"
+            f"{manifest.model} does not say how a picture becomes its input; "
+            "deploy it with a --contract that has preprocess"
         )
     return Contract(
         inputs=manifest.inputs,

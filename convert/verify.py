@@ -146,7 +146,8 @@ def _predict(session: Session, answer: Arrays, contract: Contract, sample: Sampl
 
 def _output_failures(outputs: tuple[OutputParity, ...], limits: Limits) -> list[str]:
     return [
-        f"output {output.name}: max abs error {output.max_abs:.3g} is over {limits.relative:g} × its scale {output.scale:.3g}"
+        f"output {output.name}: max abs error {output.max_abs:.3g} is over "
+        f"{limits.relative:g} × its scale {output.scale:.3g}"
         for output in outputs
         if output.max_abs > limits.relative * (output.scale or 1.0)
     ]

@@ -17,13 +17,16 @@ from edge.zoo import MODELS
 
 MAX_PICTURES = 8
 
+_PATH = click.Path(path_type=Path)
 _OPTIONS = (
-    click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights: .safetensors, .pt, .pth or .pt2."),
-    click.option("--input", "inputs", multiple=True, metavar="NAME=1x3x256x256", help="An input of your own model; repeatable."),
-    click.option("--contract", "contract_file", type=click.Path(path_type=Path), help="A contract as JSON, instead of --input."),
-    click.option("--data", type=click.Path(path_type=Path), help="A folder of pictures (or one picture) to compare on."),
-    click.option("--random-weights", is_flag=True, help="Seeded random weights for a model without a checkpoint; says so."),
-)  # fmt: skip
+    click.option("--checkpoint", type=_PATH, help="Weights: .safetensors, .pt, .pth or .pt2."),
+    click.option(
+        "--input", "inputs", multiple=True, metavar="NAME=1x3x256x256", help="An input of your own model; repeatable."
+    ),
+    click.option("--contract", "contract_file", type=_PATH, help="A contract as JSON, instead of --input."),
+    click.option("--data", type=_PATH, help="A folder of pictures (or one picture) to compare on."),
+    click.option("--random-weights", is_flag=True, help="Seeded random weights where no checkpoint exists; recorded."),
+)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:

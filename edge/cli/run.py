@@ -33,7 +33,8 @@ def run_command(artifact: Path, image: Path, output: Path | None, as_json: bool)
         print_json(result)
         return
     click.echo(
-        f"{result['model']} on {result['target']} ({result['mode']}), {result['milliseconds']:.1f} ms for one run, loading excluded"
+        f"{result['model']} on {result['target']} ({result['mode']}), "
+        f"{result['milliseconds']:.1f} ms for one run, loading excluded"
     )
     click.echo(result["summary"])
     if output:

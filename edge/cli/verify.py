@@ -58,7 +58,8 @@ def describe(artifact: Artifact, parity: Parity) -> str:
     lines = [f"{artifact.root}: {word} ({parity.mode}, {parity.inputs} inputs)"]
     for output in parity.outputs:
         lines.append(
-            f"  {output.name}: max abs {output.max_abs:.3g} of {output.scale:.3g}, PSNR {output.psnr_db:.1f} dB, cosine {output.cosine:.7f}"
+            f"  {output.name}: max abs {output.max_abs:.3g} of {output.scale:.3g}, "
+            f"PSNR {output.psnr_db:.1f} dB, cosine {output.cosine:.7f}"
         )
     if parity.task:
         lines.append(f"  {parity.task.metric} {parity.task.value:.4f} (limit {parity.task.limit:g})")
