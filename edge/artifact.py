@@ -106,7 +106,7 @@ class Fallback(_Record):
     endpoint: str = ""
 
 
-class Manifest(_Record):
+class Manifest(_Record, kw_only=True):
     """The contract of an artifact with the apps and the server; written as manifest.json."""
 
     schema: Literal[1] = 1
