@@ -68,7 +68,9 @@ def compile(program: Program, precision: str, folder: Path) -> Compiled:
 def _interface(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     for spec in specs:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", spec.name) or keyword.iskeyword(spec.name):
-            raise ContractError(f"Core ML cannot carry the name {spec.name!r}; use letters, digits and _, as in image_1")
+            raise ContractError(
+                f"Core ML cannot carry the name {spec.name!r}; use letters, digits and _, as in image_1"
+            )
         if spec.dtype not in _ARRAY_TYPES:
             raise Refused(f"{spec.name}: Core ML has no {spec.dtype} arrays; make it float32 or int32 in the model")
     return tuple(msgspec.structs.replace(spec, dtype=_ARRAY_TYPES[spec.dtype]) for spec in specs)
@@ -96,7 +98,7 @@ def _convert(program: Program, precision: str, inputs: tuple[TensorSpec, ...], o
 
 
 def _numpy(spec: TensorSpec) -> Any:
-    return getattr(torch.empty(0, dtype=getattr(torch, spec.dtype)).numpy().dtype, "type")
+    return torch.empty(0, dtype=getattr(torch, spec.dtype)).numpy().dtype.type
 
 
 def _describe(model: Any, program: Program, precision: str) -> None:
@@ -151,7 +153,9 @@ class _Untested(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        return not ("has not been tested" in text or "is not supported" in text or text.startswith("Failed to load _ML"))
+        return not (
+            "has not been tested" in text or "is not supported" in text or text.startswith("Failed to load _ML")
+        )
 
 
 @contextmanager

@@ -94,6 +94,8 @@ def match_outputs(specs: tuple[TensorSpec, ...], outputs: Arrays) -> dict[str, N
         array = np.asarray(outputs[spec.name])
         # Core ML has no scalars: it hands them out as one element.
         if array.shape != spec.shape and not (array.size == 1 and spec.shape in ((), (1,))):
-            raise ContractError(f"output {spec.name} has shape {list(array.shape)}, the manifest says {list(spec.shape)}")
+            raise ContractError(
+                f"output {spec.name} has shape {list(array.shape)}, the manifest says {list(spec.shape)}"
+            )
         matched[spec.name] = array.reshape(spec.shape).astype(spec.dtype, copy=False)
     return matched

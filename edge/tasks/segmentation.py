@@ -122,9 +122,7 @@ def _to_scores(frame: Frame, scores_hw: tuple[int, int]) -> NDArray[np.float64]:
     return invert(frame.matrix) * scale
 
 
-def _largest(
-    scores: NDArray[np.float32], matrix: NDArray[np.float64], image_hw: tuple[int, int]
-) -> NDArray[np.uint8]:
+def _largest(scores: NDArray[np.float32], matrix: NDArray[np.float64], image_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the number of the largest plane at every picture pixel, one plane in memory at a time."""
     classes = np.zeros(image_hw, np.uint8)
     best = warp_plane(scores[..., 0], matrix, image_hw)

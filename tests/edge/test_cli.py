@@ -9,7 +9,18 @@ import pytest
 
 from edge.cli import COMMANDS
 
-HEAVY = ("torch", "executorch", "litert_torch", "coremltools", "onnx", "onnxruntime", "mediapipe", "numpy", "PIL", "rich")
+HEAVY = (
+    "torch",
+    "executorch",
+    "litert_torch",
+    "coremltools",
+    "onnx",
+    "onnxruntime",
+    "mediapipe",
+    "numpy",
+    "PIL",
+    "rich",
+)
 
 
 def edge(*arguments, **options):
