@@ -47,7 +47,8 @@ class Builder:
         """Add a submodule under a free name close to `name` and emit its call."""
         name = self.names.free(name)
         self.root.add_module(name, module)
-        return self.graph.create_node("call_module", name, args, {}, name=self.current)
+        self.current = name
+        return self.graph.create_node("call_module", name, args, {}, name=name)
 
     def stored(self, name: str, array: NDArray[Any], *, trainable: bool) -> fx.Node:
         """Add a parameter (or a buffer) under a free name close to `name` and emit its reading."""

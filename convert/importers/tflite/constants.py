@@ -101,7 +101,9 @@ def expand(values: Array, shape: tuple[int, ...], sparsity: Sparsity) -> Array:
     for axis, coordinate in coordinates.items():
         target, step = (axis, block[axis]) if axis < rank else (sparsity.block_map[axis - rank], 1)
         position[target] = position[target] + coordinate * step
-    if any(found.size and not 0 <= found.min() <= found.max() < size for found, size in zip(position, shape, strict=True)):
+    if any(
+        found.size and not 0 <= found.min() <= found.max() < size for found, size in zip(position, shape, strict=True)
+    ):
         raise Malformed(f"sparse indices outside shape {list(shape)}")
     dense = np.zeros(shape, values.dtype)
     dense[tuple(position)] = values
@@ -126,6 +128,11 @@ def _step(level: SparseLevel, count: int, limit: int) -> tuple[NDArray[np.int64]
             raise Malformed(f"sparse axis of {level.size} entries")
         return np.repeat(np.arange(count), level.size), np.tile(np.arange(level.size), count)
     lengths = np.diff(level.segments)
-    if lengths.size != count or (lengths < 0).any() or level.segments[0] != 0 or level.segments[-1] != level.indices.size:
+    if (
+        lengths.size != count
+        or (lengths < 0).any()
+        or level.segments[0] != 0
+        or level.segments[-1] != level.indices.size
+    ):
         raise Malformed(f"sparse axis with {lengths.size} rows for {count}")
     return np.repeat(np.arange(count), lengths), level.indices

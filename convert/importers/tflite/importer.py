@@ -130,7 +130,9 @@ def _all_constant(inputs: tuple[Value | None, ...]) -> bool:
     return all(value is None or value.constant is not None for value in inputs)
 
 
-_ARGUMENTS = frozenset({"RESHAPE", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "PAD", "PADV2", "MIRROR_PAD", "TILE", "GATHER"})
+_ARGUMENTS = frozenset(
+    {"RESHAPE", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "PAD", "PADV2", "MIRROR_PAD", "TILE", "GATHER"}
+)
 
 
 def _evaluate(call: Call) -> tuple[Value, ...]:
@@ -144,7 +146,9 @@ def _evaluate(call: Call) -> tuple[Value, ...]:
     data = 1 if call.kind == "SPLIT" else 0
     for place, value in enumerate(call.inputs):
         # Data is fed as a tensor, the arguments (shapes, axes, amounts) stay constants.
-        is_argument = place != data and (call.kind in _ARGUMENTS or call.kind.startswith(("SPLIT", "REDUCE", "MEAN", "SUM", "ARG")))
+        is_argument = place != data and (
+            call.kind in _ARGUMENTS or call.kind.startswith(("SPLIT", "REDUCE", "MEAN", "SUM", "ARG"))
+        )
         if value is None or value.constant is None or is_argument:
             continue
         feeds.append(torch.from_numpy(np.array(value.constant)))

@@ -86,7 +86,9 @@ class _Reader:
         codes = [self._kind(self._model.OperatorCodes(i)) for i in self._range(self._model.OperatorCodesLength())]
         tensors = tuple(self._tensor(graph.Tensors(i)) for i in self._range(graph.TensorsLength()))
         operators = tuple(self._operator(graph.Operators(i), codes) for i in self._range(graph.OperatorsLength()))
-        record = GraphRecord(tensors, operators, self._integers(graph.InputsAsNumpy()), self._integers(graph.OutputsAsNumpy()))
+        record = GraphRecord(
+            tensors, operators, self._integers(graph.InputsAsNumpy()), self._integers(graph.OutputsAsNumpy())
+        )
         _check_indices(record)
         return record
 
@@ -152,7 +154,7 @@ class _Reader:
             if start + size > len(self._data):
                 raise Malformed(f"buffer {index} ends behind the file")
             return np.frombuffer(self._data, np.uint8, size, start)
-        return buffer.DataAsNumpy() if buffer.DataLength() else None  # type: ignore[no-any-return]
+        return buffer.DataAsNumpy() if buffer.DataLength() else None
 
     def _quantization(self, table: Any) -> Quantization | None:
         if table is None or not table.ScaleLength():

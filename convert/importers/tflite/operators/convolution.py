@@ -86,19 +86,24 @@ def depthwise_conv_2d(call: Call) -> Value:
     return _convolve(call, weight, call.value(0).shape[3], "depthwise")
 
 
-def _transposed(call: Call, image: Value, weights: int, bias: NDArray[Any] | None, stride: Pads, activation: int) -> Value:
+def _transposed(
+    call: Call, image: Value, weights: int, bias: NDArray[Any] | None, stride: Pads, activation: int
+) -> Value:
     """Emit a transposed convolution; the file's weights are (out, rows, columns, in)."""
     weight = call.constant(weights).transpose(3, 0, 1, 2)
     kernel = (weight.shape[2], weight.shape[3])
     # Full extent per axis; what exceeds the output is cut, the odd pixel after (as SAME padding is laid).
     extra = [(image.shape[i + 1] - 1) * stride[i] + kernel[i] - call.shape[i + 1] for i in (0, 1)]
-    before, missing = [max(e, 0) // 2 for e in extra], [max(-e, 0) for e in extra]
+    before = (max(extra[0], 0) // 2, max(extra[1], 0) // 2)
+    missing = (max(-extra[0], 0), max(-extra[1], 0))
     with torch.device("meta"):
         layer = nn.ConvTranspose2d(
             weight.shape[0], weight.shape[1], kernel, stride, before, missing, bias=bias is not None
         )  # fmt: skip
     _parameters(layer, weight, bias)
-    node = call.build.module(layer_name(call.names[weights], prefer="transpose"), layer, call.build.node(image, "image"))
+    node = call.build.module(
+        layer_name(call.names[weights], prefer="transpose"), layer, call.build.node(image, "image")
+    )
     for i, e in enumerate(extra):
         if e > 0 and e % 2:
             node = call.build.call(torch.narrow, node, i + 2, 0, call.shape[i + 1])

@@ -74,7 +74,11 @@ for _kind in BINARY:
 
 
 def _node(call: Call, found: fx.Node | float) -> fx.Node:
-    return found if isinstance(found, fx.Node) else call.build.stored("number", np.array(found, np.float32), trainable=False)
+    return (
+        found
+        if isinstance(found, fx.Node)
+        else call.build.stored("number", np.array(found, np.float32), trainable=False)
+    )
 
 
 def _extremum(call: Call, function: Callable[..., Tensor]) -> Value:
@@ -136,7 +140,9 @@ def relu_0_to_1(call: Call) -> Value:
 def leaky_relu(call: Call) -> Value:
     """Emit a leaky ReLU with the file's slope."""
     order = call.order()
-    return call.result(call.build.call(F.leaky_relu, call.build.node(call.value(0), order), call.option("alpha", 0.0)), order)
+    return call.result(
+        call.build.call(F.leaky_relu, call.build.node(call.value(0), order), call.option("alpha", 0.0)), order
+    )
 
 
 @operator("GELU")

@@ -21,7 +21,13 @@ def _window(call: Call) -> tuple[tuple[int, int], tuple[int, int], Value, tuple[
     stride = (call.option("strideH"), call.option("strideW"))
     value = call.value(0)
     bare = Call(
-        call.kind, call.options, b"", (Value(value.shape, value.constant, value.nodes),), call.output_shapes, (), call.build
+        call.kind,
+        call.options,
+        b"",
+        (Value(value.shape, value.constant, value.nodes),),
+        call.output_shapes,
+        (),
+        call.build,
     )
     _, rows, columns = window(bare, kernel, stride)
     return kernel, stride, value, rows, columns
@@ -34,7 +40,7 @@ def max_pool_2d(call: Call) -> Value:
     node, padding = call.build.node(value, "image"), (rows[0], columns[0])
     if rows[0] != rows[1] or columns[0] != columns[1]:
         node, padding = call.build.call(F.pad, node, (*columns, *rows), "constant", float("-inf")), (0, 0)
-    node = call.build.call(F.max_pool2d, node, kernel, stride, padding)
+    node = call.build.call(torch.max_pool2d, node, kernel, stride, padding)
     return call.result(call.build.activate(node, call.option("fusedActivationFunction")), "image")
 
 

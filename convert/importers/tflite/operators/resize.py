@@ -34,7 +34,7 @@ def resize_bilinear(call: Call) -> Value:
     aligned, half = bool(call.option("alignCorners")), bool(call.option("halfPixelCenters"))
     if before == after:
         return call.result(node, "image")
-    if aligned and not half or half and not aligned:
+    if aligned != half:
         node = call.build.call(F.interpolate, node, after, mode="bilinear", align_corners=aligned)
         return call.result(node, "image")
     if aligned:

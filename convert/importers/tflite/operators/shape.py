@@ -78,7 +78,9 @@ def concatenation(call: Call) -> Value:
 
 def _split(call: Call, value: Value, axis: int, sizes: Sequence[int]) -> tuple[Value, ...]:
     order = value.order if len(value.shape) == 4 else "file"
-    parts = call.build.call(torch.split, call.build.node(value, order), list(sizes), axis_in(order, axis, len(value.shape)))
+    parts = call.build.call(
+        torch.split, call.build.node(value, order), list(sizes), axis_in(order, axis, len(value.shape))
+    )
     results = []
     for number, shape in enumerate(call.output_shapes):
         results.append(call.result(call.build.call(_item, parts, number), order, shape))
@@ -115,7 +117,9 @@ def _cut(call: Call, begin: Sequence[int], end: Sequence[int], step: Sequence[in
             index = np.arange(start, stop, stride, dtype=np.int64)
             node = _select(call, node, axis_in(order, axis, len(value.shape)), index)
         else:
-            node = call.build.call(torch.ops.aten.slice.Tensor, node, axis_in(order, axis, len(value.shape)), start, stop, stride)
+            node = call.build.call(
+                torch.ops.aten.slice.Tensor, node, axis_in(order, axis, len(value.shape)), start, stop, stride
+            )
     shape = tuple(len(range(*bounds)) for bounds in zip(begin, end, step, strict=True))
     return Value(shape, nodes={order: node})
 
@@ -221,7 +225,8 @@ def unpack(call: Call) -> tuple[Value, ...]:
     """Emit one selection per slice of the axis."""
     node, axis = call.build.node(call.value(0), "file"), call.option("axis")
     return tuple(
-        call.result(call.build.call(torch.select, node, axis, i), "file", shape) for i, shape in enumerate(call.output_shapes)
+        call.result(call.build.call(torch.select, node, axis, i), "file", shape)
+        for i, shape in enumerate(call.output_shapes)
     )
 
 
