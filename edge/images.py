@@ -168,9 +168,7 @@ def _bands(height: int, width: int) -> Iterator[slice]:
     return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
 
 
-def _positions(
-    matrix: NDArray[np.float64], rows: slice, width: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _positions(matrix: NDArray[np.float64], rows: slice, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the input's x and y for every output pixel of some rows, each (rows, width)."""
     y, x = np.mgrid[rows, 0:width].astype(np.float64)
     moved = np.tensordot(matrix[:, :2], np.stack([x, y]), axes=1) + matrix[:, 2, None, None]
