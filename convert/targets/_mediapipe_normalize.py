@@ -51,6 +51,9 @@ def fold_channels(program: Program) -> tuple[Program, Normalization]:
 class _Normalized(nn.Module):
     """Apply (255 · x − mean) / std, then the network."""
 
+    scale: Tensor
+    offset: Tensor
+
     def __init__(self, network: nn.Module, rule: Normalization, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.network = network

@@ -64,12 +64,18 @@ def check_contract(program: Program) -> None:
     contract = program.contract
     rule = contract.preprocess
     if rule is None or contract.inputs[0].dtype != "float32" or len(contract.inputs) != 1:
-        raise Refused(f"{program.name}: MediaPipe needs one float32 picture with preprocess; litert-cpu takes any input")
+        raise Refused(
+            f"{program.name}: MediaPipe needs one float32 picture with preprocess; litert-cpu takes any input"
+        )
     if rule.colour != "RGB":
-        raise Refused(f"{program.name}: MediaPipe feeds RGB, the contract says {rule.colour}; litert-cpu takes it as it is")
+        raise Refused(
+            f"{program.name}: MediaPipe feeds RGB, the contract says {rule.colour}; litert-cpu takes it as it is"
+        )
     if contract.task == "segmentation":
         if rule.resize != "stretch":
-            raise Refused(f"{program.name}: ImageSegmenter stretches pictures, the contract says {rule.resize}; use litert-cpu")
+            raise Refused(
+                f"{program.name}: ImageSegmenter stretches pictures, the contract says {rule.resize}; use litert-cpu"
+            )
         if len(contract.outputs) != 1 or not contract.outputs[0].layout:
             raise Refused(f"{program.name}: ImageSegmenter needs one output with an image layout; litert-cpu takes any")
         return
@@ -99,7 +105,9 @@ def pose_bundle(program: Program, other: Program, precision: str) -> bytes:
     check_contract(other)
     programs = {item.contract.task: item for item in (program, other)}
     if set(programs) != set(MEMBERS):
-        raise Refused(f"{program.name} and {other.name} are both for {program.contract.task}; a bundle needs one of each")
+        raise Refused(
+            f"{program.name} and {other.name} are both for {program.contract.task}; a bundle needs one of each"
+        )
     return bundle({member: _with_metadata(programs[task], precision, None) for task, member in MEMBERS.items()})
 
 
@@ -109,9 +117,8 @@ def companion(program: Program) -> Program:
     from convert.load import load
     from edge.zoo import MODELS
 
-    entry = MODELS[program.name] if program.name in MODELS else None
-    name = (entry.companion if entry else "") or _OTHER_HALF[program.contract.task]
-    return export(load(name))
+    named = MODELS[program.name].companion if program.name in MODELS else ""
+    return export(load(named or _OTHER_HALF[program.contract.task]))
 
 
 def _with_metadata(program: Program, precision: str, segmenter: object) -> bytes:

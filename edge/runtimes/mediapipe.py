@@ -25,7 +25,7 @@ from edge.images import warp_plane
 from edge.runtimes import Session, runtime
 from edge.tasks import Image
 from edge.tasks.pose import Pose, nobody
-from edge.tasks.segmentation import Segmentation
+from edge.tasks.segmentation import Segmentation, from_probability
 
 _MEMBERS: Mapping[str, str] = {
     "pose-detection": "pose_detector.tflite",
@@ -34,7 +34,7 @@ _MEMBERS: Mapping[str, str] = {
 _INSTALL = "pip install 'edge-deployment-kit[mediapipe]'"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TaskSession:
     """The artifact's own network in LiteRT's interpreter, with the contract's names and normalisation."""
 
@@ -160,10 +160,7 @@ def _segmentation(masks: list[NDArray[np.float32]], artifact: Artifact) -> Segme
     aligned = [_aligned(mask, manifest.outputs[0].size_hw) for mask in masks]
     if len(aligned) > 1:
         return Segmentation(np.argmax(aligned, axis=0).astype(np.uint8), manifest.labels)
-    settings = manifest.postprocess.settings if manifest.postprocess else {}
-    threshold = settings.get("threshold", 0.5)
-    labels = manifest.labels if len(manifest.labels) != 1 else ("background", *manifest.labels)
-    return Segmentation((aligned[0] > threshold).astype(np.uint8), labels, aligned[0])
+    return from_probability(aligned[0], manifest.labels, manifest.postprocess)
 
 
 def _aligned(mask: NDArray[np.float32], plane_hw: tuple[int, int]) -> NDArray[np.float32]:
@@ -191,7 +188,9 @@ def _mediapipe(name: str) -> Iterator[tuple[Any, Any, Any]]:
                 yield mediapipe, vision, BaseOptions
         except OSError as error:
             first = str(error).split("\n", 1)[0]
-            raise MissingError(f"mediapipe cannot be loaded ({first}): apt-get install libgl1 libegl1 libgles2") from error
+            raise MissingError(
+                f"mediapipe cannot be loaded ({first}): apt-get install libgl1 libegl1 libgles2"
+            ) from error
         except (RuntimeError, ValueError) as error:
             log.seek(0)
             lines = log.read().decode(errors="replace").strip().splitlines()[-3:]

@@ -53,7 +53,8 @@ def transform(matrix: NDArray[np.float64], points: NDArray[Any]) -> Points:
 def prepare(image: Image, contract: Contract, region: Region | None = None) -> tuple[dict[str, NDArray[Any]], Frame]:
     """Resize the picture, or the region of it, into the contract's first input as its preprocessing says.
 
-    Letterbox bars are black; outside the picture a region shows its edge repeated, as in MediaPipe. Raises ContractError without preprocessing.
+    Letterbox bars are black; outside the picture a region shows its edge repeated, as in MediaPipe.
+    Raises ContractError without preprocessing.
     """
     rule = contract.preprocess
     if rule is None:
@@ -84,7 +85,7 @@ def planes(outputs: Tensors, contract: Contract, name: str) -> NDArray[np.float3
     array, spec = output(outputs, contract, name)
     if not spec.layout:
         raise ContractError(f"{name}: shape {list(spec.shape)} needs a layout, NCHW or NHWC")
-    return array[0].transpose(1, 2, 0) if spec.layout == "NCHW" else array[0]
+    return np.moveaxis(array[0], 0, 2) if spec.layout == "NCHW" else np.asarray(array[0])
 
 
 def box_iou(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -94,7 +95,7 @@ def box_iou(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.
     shared = np.prod(np.clip(high - low, 0.0, None), axis=1)
     areas = np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0.0, None), axis=1)
     union = float(np.prod(np.clip(box[2:] - box[:2], 0.0, None))) + areas - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 def sigmoid(values: NDArray[Any]) -> NDArray[np.float64]:

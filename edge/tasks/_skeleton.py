@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
 from edge.tasks import Image
 from edge.tasks._detection import Detections
 from edge.tasks._landmarks import LANDMARK_NAMES, Pose
-from edge.tasks._overlay import blend, supersampling
+from edge.tasks._overlay import supersampling, tint
 
 LEFT, RIGHT, MIDDLE = (255, 138, 48), (38, 190, 255), (244, 244, 248)  # the person's own left is warm
 _RIM = (16, 18, 28, 150)
@@ -38,7 +41,7 @@ def draw_pose(image: Image, pose: Pose) -> Image:
     """Return the picture with the person's mask tinted and the visible skeleton on top."""
     if not pose.found:
         return image.copy()
-    tinted = image if pose.mask is None else blend(image, np.array(_MASK), 0.45 * pose.mask)
+    tinted = image if pose.mask is None else tint(image, np.array(_MASK), pose.mask)
     layer = _Layer(tinted, _stroke(image, pose))
     index = {name: i for i, name in enumerate(LANDMARK_NAMES)}
     seen = pose.visibility >= _LEAST_VISIBLE
@@ -63,8 +66,8 @@ def draw_detections(image: Image, result: Detections) -> Image:
         for width, colour in ((1.45, _RIM), (1.0, (*_MASK, 255))):
             for a, b in zip(corners, [*corners[1:], corners[0]], strict=True):
                 layer.line(a, b, width, colour)
-        for point, colour in zip(item.keypoints, (LEFT, RIGHT, LEFT, RIGHT), strict=False):
-            layer.dot(point, 1.4, (*colour, 255))
+        for point, side in zip(item.keypoints, (LEFT, RIGHT, LEFT, RIGHT), strict=False):
+            layer.dot(point, 1.4, (*side, 255))
     return layer.result()
 
 
@@ -93,17 +96,17 @@ class _Layer:
         self._layer = PillowImage.new("RGBA", size, (255, 255, 255, 0))
         self._draw = ImageDraw.Draw(self._layer)
 
-    def _at(self, point: np.ndarray) -> tuple[float, float]:  # type: ignore[type-arg]  # (2,) or (3,) floats
+    def _at(self, point: NDArray[Any]) -> tuple[float, float]:
         return float(point[0]) * self._factor, float(point[1]) * self._factor
 
-    def line(self, start: np.ndarray, end: np.ndarray, width: float, colour: tuple[int, ...]) -> None:  # type: ignore[type-arg]
+    def line(self, start: NDArray[Any], end: NDArray[Any], width: float, colour: tuple[int, ...]) -> None:
         """Draw a line with round ends, `width` strokes wide."""
         a, b, pen = self._at(start), self._at(end), self._stroke * width
         self._draw.line([a, b], fill=colour, width=max(1, round(pen)))
         for x, y in (a, b):
             self._draw.ellipse((x - pen / 2, y - pen / 2, x + pen / 2, y + pen / 2), fill=colour)
 
-    def dot(self, point: np.ndarray, size: float, colour: tuple[int, ...]) -> None:  # type: ignore[type-arg]
+    def dot(self, point: NDArray[Any], size: float, colour: tuple[int, ...]) -> None:
         """Draw a white-rimmed disc, `size` strokes in radius."""
         (x, y), outer = self._at(point), self._stroke * size * 1.05
         for radius, fill in ((outer, (*MIDDLE, 255)), (outer * 0.68, colour)):
