@@ -50,7 +50,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if path.suffix == ".safetensors":
         return Checkpoint(_read_safetensors(path))
     if path.suffix == ".pt2" or _is_exported(path):
-        return Checkpoint(dict(read_exported(path).state_dict))
+        return _unwrap(dict(read_exported(path).state_dict), path)
     return _unwrap(_read_pickle(path), path)
 
 
