@@ -179,7 +179,10 @@ class _PooledBranch(nn.Sequential):
         super().__init__(nn.AdaptiveAvgPool2d(1), *_conv_norm_relu(channels, out, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return _resize(super().forward(x), x)
+        mean = x
+        for layer in self:
+            mean = layer(mean)
+        return _resize(mean, x)
 
 
 class _AtrousPyramid(nn.Module):
