@@ -20,9 +20,10 @@ import torch
 
 from convert.program import Program
 from convert.targets import Compiled, target
+from convert.targets._coreml_graph import correct_operators, decompose
 from edge.artifact import Needs, Step, encode_json, file_digest, write_atomic
 from edge.contract import DType, TensorSpec
-from edge.errors import ContractError, Refused, TargetError
+from edge.errors import ContractError, EdgeError, Refused, TargetError
 
 PACKAGE = "model.mlpackage"
 
@@ -68,7 +69,9 @@ def compile(program: Program, precision: str, folder: Path) -> Compiled:
 def _interface(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     for spec in specs:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", spec.name) or keyword.iskeyword(spec.name):
-            raise ContractError(f"Core ML cannot carry the name {spec.name!r}; use letters, digits and _, as in image_1")
+            raise ContractError(
+                f"Core ML cannot carry the name {spec.name!r}; use letters, digits and _, as in image_1"
+            )
         if spec.dtype not in _ARRAY_TYPES:
             raise Refused(f"{spec.name}: Core ML has no {spec.dtype} arrays; make it float32 or int32 in the model")
     return tuple(msgspec.structs.replace(spec, dtype=_ARRAY_TYPES[spec.dtype]) for spec in specs)
@@ -77,10 +80,11 @@ def _interface(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
 def _convert(program: Program, precision: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Any:
     import coremltools as ct
 
+    correct_operators()
     precisions = {"fp32": ct.precision.FLOAT32, "fp16": ct.precision.FLOAT16}
     try:
         return ct.convert(
-            program.exported.run_decompositions({}),
+            decompose(program.exported),
             source="pytorch",
             convert_to="mlprogram",
             inputs=[ct.TensorType(name=spec.name, shape=spec.shape, dtype=_numpy(spec)) for spec in inputs],
@@ -90,13 +94,15 @@ def _convert(program: Program, precision: str, inputs: tuple[TensorSpec, ...], o
             compute_units=ct.ComputeUnit.ALL,
             skip_model_load=True,  # loading needs macOS
         )
+    except EdgeError:
+        raise
     except Exception as error:  # coremltools raises whatever its passes trip over
         lines = str(error).strip().splitlines() or [""]
         raise TargetError(f"coremltools cannot convert {program.name}: {type(error).__name__}: {lines[-1]}") from error
 
 
 def _numpy(spec: TensorSpec) -> Any:
-    return getattr(torch.empty(0, dtype=getattr(torch, spec.dtype)).numpy().dtype, "type")
+    return torch.empty(0, dtype=getattr(torch, spec.dtype)).numpy().dtype.type
 
 
 def _describe(model: Any, program: Program, precision: str) -> None:
@@ -151,7 +157,9 @@ class _Untested(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        return not ("has not been tested" in text or "is not supported" in text or text.startswith("Failed to load _ML"))
+        return not (
+            "has not been tested" in text or "is not supported" in text or text.startswith("Failed to load _ML")
+        )
 
 
 @contextmanager

@@ -82,7 +82,8 @@ def check_inputs(specs: tuple[TensorSpec, ...], inputs: Arrays) -> dict[str, NDA
         array = inputs[spec.name]
         if array.shape != spec.shape or array.dtype != spec.dtype:
             raise ContractError(
-                f"input {spec.name} is {array.dtype}{list(array.shape)}, the artifact takes {spec.dtype}{list(spec.shape)}"
+                f"input {spec.name} is {array.dtype}{list(array.shape)}, "
+                f"the artifact takes {spec.dtype}{list(spec.shape)}"
             )
     return {spec.name: np.array(inputs[spec.name], order="C") for spec in specs}
 
@@ -94,6 +95,8 @@ def match_outputs(specs: tuple[TensorSpec, ...], outputs: Arrays) -> dict[str, N
         array = np.asarray(outputs[spec.name])
         # Core ML has no scalars: it hands them out as one element.
         if array.shape != spec.shape and not (array.size == 1 and spec.shape in ((), (1,))):
-            raise ContractError(f"output {spec.name} has shape {list(array.shape)}, the manifest says {list(spec.shape)}")
+            raise ContractError(
+                f"output {spec.name} has shape {list(array.shape)}, the manifest says {list(spec.shape)}"
+            )
         matched[spec.name] = array.reshape(spec.shape).astype(spec.dtype, copy=False)
     return matched

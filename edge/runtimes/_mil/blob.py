@@ -54,7 +54,9 @@ class BlobFile:
         if code not in _TYPES:
             raise self._broken(f"the record at byte {offset} has the unknown type {code}")
         if start % 64 or start < offset + _RECORD.size or start + size > len(self._data):
-            raise self._broken(f"the record at byte {offset} points to bytes {start} to {start + size} of {len(self._data)}")
+            raise self._broken(
+                f"the record at byte {offset} points to bytes {start} to {start + size} of {len(self._data)}"
+            )
         return Blob(_TYPES[code], self._data[start : start + size])
 
     def _broken(self, why: str) -> InputError:

@@ -71,7 +71,9 @@ class Interpreter:
             else:
                 results = self._apply(operation, {})
         except (TargetError, KeyError) as error:
-            raise InputError(f"{self._name}: constant {operation.name} is damaged: {error}; deploy it again with `edge deploy`") from None
+            raise InputError(
+                f"{self._name}: constant {operation.name} is damaged: {error}; deploy it again with `edge deploy`"
+            ) from None
         self._constants.update(zip((item.name for item in operation.outputs), results, strict=True))
 
     def _apply(self, operation: Operation, values: Mapping[str, Value]) -> tuple[Tensor, ...]:
@@ -87,12 +89,16 @@ class Interpreter:
         if narrow:
             results = tuple(item.half() if item.dtype == torch.float32 else item for item in results)
         if len(results) != len(operation.outputs):
-            raise TargetError(f"{self._name}: {where} has {len(results)} results, declared are {len(operation.outputs)}")
+            raise TargetError(
+                f"{self._name}: {where} has {len(results)} results, declared are {len(operation.outputs)}"
+            )
         for declared, result in zip(operation.outputs, results, strict=True):
             self._check(f"{operation.type} {declared.name}", declared.type, result)
         return results
 
-    def _argument(self, where: str, item: Reference | Value, values: Mapping[str, Value], widen: bool) -> tuple[Value, bool]:
+    def _argument(
+        self, where: str, item: Reference | Value, values: Mapping[str, Value], widen: bool
+    ) -> tuple[Value, bool]:
         """Return an argument, widened if it is fp16 and the operator wants that, and whether it was."""
         name = item.name if isinstance(item, Reference) else ""
         value = values.get(name, self._constants.get(name)) if isinstance(item, Reference) else item
@@ -122,7 +128,9 @@ class Interpreter:
             want is None or want == have for want, have in zip(declared.shape, result.shape, strict=True)
         )
         if not fits or STORAGE.get(declared.dtype) != result.dtype:
-            raise TargetError(f"{self._name}: {where} is {describe(result)}, the program declares {declared}: the conversion is wrong")
+            raise TargetError(
+                f"{self._name}: {where} is {describe(result)}, the program declares {declared}: the conversion is wrong"
+            )
 
 
 def _check_supported(function: Function, name: str) -> None:

@@ -137,9 +137,7 @@ def quantize(
 
 
 @op("dequantize", widen=False)
-def dequantize(
-    input: Tensor, scale: Tensor, zero_point: Tensor | None = None, axis: Tensor | None = None
-) -> Tensor:
+def dequantize(input: Tensor, scale: Tensor, zero_point: Tensor | None = None, axis: Tensor | None = None) -> Tensor:
     """scale · (input − zero_point)."""
     offset = None if zero_point is None else _vector(zero_point, input, axis)
     return _dequantize(input, offset, _vector(scale, input, axis))

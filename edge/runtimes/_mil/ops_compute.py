@@ -186,7 +186,12 @@ def layer_norm(
 
 
 def _normalise(
-    x: Tensor, axes: list[int], gamma: Tensor | None, beta: Tensor | None, epsilon: Tensor | None, shape: tuple[int, ...]
+    x: Tensor,
+    axes: list[int],
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    epsilon: Tensor | None,
+    shape: tuple[int, ...],
 ) -> Tensor:
     variance, mean = torch.var_mean(x, dim=axes, correction=0, keepdim=True)
     y = (x - mean) * torch.rsqrt(variance + (1e-5 if epsilon is None else float(epsilon)))

@@ -111,5 +111,9 @@ def resample(
     if coordinates_mode != "normalized_minus_one_to_one" or padding_mode not in paddings or float(padding_value) != 0:
         raise UnsupportedForm(f"{coordinates_mode} coordinates, {padding_mode} padding {float(padding_value)}")
     return F.grid_sample(
-        x, coordinates.to(x.dtype), mode=sampling_mode, padding_mode=paddings[padding_mode], align_corners=bool(align_corners)
+        x,
+        coordinates.to(x.dtype),
+        mode=sampling_mode,
+        padding_mode=paddings[padding_mode],
+        align_corners=bool(align_corners),
     )

@@ -65,7 +65,11 @@ def split(
 ) -> tuple[Tensor, ...]:
     """Cut along an axis into equal parts or given sizes."""
     size = x.shape[int(axis)]
-    sizes = ints(split_sizes) or [size // int(num_splits)] * int(num_splits) if num_splits is not None else ints(split_sizes)
+    sizes = (
+        ints(split_sizes) or [size // int(num_splits)] * int(num_splits)
+        if num_splits is not None
+        else ints(split_sizes)
+    )
     return torch.split(x, sizes, dim=int(axis))
 
 

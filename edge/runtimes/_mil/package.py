@@ -48,7 +48,9 @@ class Weights:
         """Return one blob; raises InputError if the file is missing, damaged or outside the package."""
         if file_name not in self._files:
             if not file_name.startswith(_WEIGHTS_PREFIX):
-                raise InputError(f"{self._folder}: weights are in {file_name!r}, expected a name after {_WEIGHTS_PREFIX}; {_AGAIN}")
+                raise InputError(
+                    f"{self._folder}: weights are in {file_name!r}, expected a name after {_WEIGHTS_PREFIX}; {_AGAIN}"
+                )
             path = _inside(self._folder, file_name.removeprefix(_WEIGHTS_PREFIX))
             self._files[file_name] = BlobFile(_read(path), str(path))
         return self._files[file_name].read(offset)

@@ -70,7 +70,9 @@ def from_bytes(data: bytes | memoryview, kind: TensorType) -> Tensor:
     bits = BITS.get(kind.dtype) or 8 * np.dtype(_BYTES[kind.dtype]).itemsize
     expected = (kind.count() * bits + 7) // 8
     if len(data) != expected:
-        raise InputError(f"a constant of type {kind} has {len(data)} bytes, expected {expected}; deploy it again with `edge deploy`")
+        raise InputError(
+            f"a constant of type {kind} has {len(data)} bytes, expected {expected}; deploy it again with `edge deploy`"
+        )
     if kind.dtype in BITS:
         array = unpack_bits(np.frombuffer(data, np.uint8), bits, kind.count())
         if kind.dtype == "int4":

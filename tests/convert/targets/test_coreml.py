@@ -20,7 +20,9 @@ from edge.runtimes import open_session
 TOLERANCE = {"fp32": 1e-5, "fp16": 1e-2}  # largest error / largest magnitude of the eager output
 
 
-def write(module: nn.Module, shapes: tuple[tuple[int, ...], ...], precision: str, folder: Path) -> tuple[Artifact, Model]:
+def write(
+    module: nn.Module, shapes: tuple[tuple[int, ...], ...], precision: str, folder: Path
+) -> tuple[Artifact, Model]:
     torch.manual_seed(0)
     inputs = tuple(TensorSpec(name=f"input_{i}", shape=shape) for i, shape in enumerate(shapes))
     source = Source(sha256="0" * 64, licence="Apache-2.0", origin="a test")
