@@ -20,9 +20,10 @@ import torch
 
 from convert.program import Program
 from convert.targets import Compiled, target
+from convert.targets._coreml_graph import correct_operators, decompose
 from edge.artifact import Needs, Step, encode_json, file_digest, write_atomic
 from edge.contract import DType, TensorSpec
-from edge.errors import ContractError, Refused, TargetError
+from edge.errors import ContractError, EdgeError, Refused, TargetError
 
 PACKAGE = "model.mlpackage"
 
@@ -79,10 +80,11 @@ def _interface(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
 def _convert(program: Program, precision: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Any:
     import coremltools as ct
 
+    correct_operators()
     precisions = {"fp32": ct.precision.FLOAT32, "fp16": ct.precision.FLOAT16}
     try:
         return ct.convert(
-            program.exported.run_decompositions({}),
+            decompose(program.exported),
             source="pytorch",
             convert_to="mlprogram",
             inputs=[ct.TensorType(name=spec.name, shape=spec.shape, dtype=_numpy(spec)) for spec in inputs],
@@ -92,6 +94,8 @@ def _convert(program: Program, precision: str, inputs: tuple[TensorSpec, ...], o
             compute_units=ct.ComputeUnit.ALL,
             skip_model_load=True,  # loading needs macOS
         )
+    except EdgeError:
+        raise
     except Exception as error:  # coremltools raises whatever its passes trip over
         lines = str(error).strip().splitlines() or [""]
         raise TargetError(f"coremltools cannot convert {program.name}: {type(error).__name__}: {lines[-1]}") from error

@@ -82,7 +82,8 @@ def check_inputs(specs: tuple[TensorSpec, ...], inputs: Arrays) -> dict[str, NDA
         array = inputs[spec.name]
         if array.shape != spec.shape or array.dtype != spec.dtype:
             raise ContractError(
-                f"input {spec.name} is {array.dtype}{list(array.shape)}, the artifact takes {spec.dtype}{list(spec.shape)}"
+                f"input {spec.name} is {array.dtype}{list(array.shape)}, "
+                f"the artifact takes {spec.dtype}{list(spec.shape)}"
             )
     return {spec.name: np.array(inputs[spec.name], order="C") for spec in specs}
 

@@ -86,7 +86,8 @@ def argsort(
 ) -> Tensor:
     """Return the order that sorts an axis."""
     descending = ascending is None or not bool(ascending)
-    return _positions(x.argsort(-1 if axis is None else int(axis), descending=descending, stable=True), output_dtype)
+    order = x.argsort(dim=-1 if axis is None else int(axis), descending=descending, stable=True)
+    return _positions(order, output_dtype)
 
 
 @op("cumsum")

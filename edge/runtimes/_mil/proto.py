@@ -16,7 +16,7 @@ _PACKAGE = "edge.runtimes._mil._coremltools_proto"
 
 def parse_model(data: bytes, name: str) -> Any:
     """Parse `model.mlmodel`; raises InputError for bytes that are not one, MissingError without coremltools."""
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     model = model_class()()
     try:
