@@ -18,9 +18,11 @@ from convert.reference import Arrays, Sample, write_samples
 from edge.contract import Contract, Preprocess
 from edge.images import read_image
 from edge.tasks import TASKS, Image, Region
+from edge.tasks.pose import find_person
 from edge.zoo import MODELS
 
 RANDOM_SAMPLES = 2
+DETECTOR = "blazepose-detector"  # finds people for landmark models that the zoo does not know
 
 
 def prepare_job(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,14 +86,10 @@ def _image_sample(contract: Contract, name: str, path: Path) -> Sample:
 
 
 def find_region(name: str, image: Image) -> Region | None:
-    """Run the eager detector that completes a zoo model and return the best detection's region."""
-    companion = MODELS[name].companion if name in MODELS else "blazepose-detector"
-    detector = load(companion)
-    task = TASKS[detector.contract.task]
-    inputs, frame = task.prepare(image, detector.contract)
-    outputs = run_eager(detector, detector.contract, inputs)
-    found = task.decode(outputs, detector.contract, frame)
-    return found.region() if hasattr(found, "region") else None
+    """Run the eager detector that completes a landmark model and return the best person's region, or None."""
+    companion = MODELS[name].companion if name in MODELS else ""
+    detector = load(companion or DETECTOR)
+    return find_person(image, lambda inputs: run_eager(detector, detector.contract, inputs), detector.contract)
 
 
 def run_eager(model: Model, contract: Contract, inputs: Arrays) -> Arrays:

@@ -133,9 +133,7 @@ def _compare_task(
     return TaskParity(metric=task.metric, value=min(values), limit=limits.task or task.limit)
 
 
-def _predict(
-    session: Session, answer: Arrays, contract: Contract, sample: Sample, expected: Prediction
-) -> Prediction:
+def _predict(session: Session, answer: Arrays, contract: Contract, sample: Sample, expected: Prediction) -> Prediction:
     """Decode the outputs, or let a runtime that runs the whole task answer for the picture itself.
 
     A pose bundle answers with landmarks whichever of its two models was deployed; for the detector that shows that
