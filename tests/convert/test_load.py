@@ -152,7 +152,11 @@ def test_an_exported_archive_by_itself(tmp_path):
     path = tmp_path / "net.pt2"
     torch.export.save(torch.export.export(module, (picture,)), path)
     model = load_exported(path)
-    assert (model.name, model.contract.inputs[0].shape, model.contract.inputs[0].layout) == ("net", (1, 3, 8, 8), "NCHW")
+    assert (model.name, model.contract.inputs[0].shape, model.contract.inputs[0].layout) == (
+        "net",
+        (1, 3, 8, 8),
+        "NCHW",
+    )
     program = export(model)
     with torch.no_grad():
         found = flatten(program.exported.module(check_guards=False)(picture))[0]
