@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from convert.export import example_inputs
 from convert.targets._half import check_half_range
+from convert.targets._litert_layout import channels_last_padding
 from edge.artifact import Step
 from edge.contract import TensorSpec
 
@@ -93,7 +94,7 @@ def _convert(program: Program, border: Border) -> bytes:
     wide = any(spec.dtype == "int64" for spec in (*contract.inputs, *contract.outputs))
     shown, progress.config.show_progress = progress.config.show_progress, False
     try:
-        with torch.no_grad():
+        with torch.no_grad(), channels_last_padding():
             converted = litert_torch.convert(module, sample_kwargs=examples, enable_x64=wide)
             return bytes(converted.model_content())
     finally:

@@ -20,7 +20,7 @@ from convert.importers.tflite.operators import OPERATORS, Call
 from convert.importers.tflite.patterns import fold_patterns
 from convert.importers.tflite.reader import Malformed, read_graph
 from convert.importers.tflite.records import GraphRecord, OperatorRecord, TensorRecord
-from convert.importers.tflite.values import Order, Value, image_shape
+from convert.importers.tflite.values import TO_FILE, Order, Value, image_shape
 from edge.contract import DType, Layout, TensorSpec
 from edge.errors import ContractError, EdgeError, InputError
 
@@ -88,10 +88,20 @@ class _Importer:
 
     def _input(self, index: int) -> TensorSpec:
         tensor = self._record.tensors[index]
-        order = _input_order(tensor.shape)
+        order: Order = "image" if len(tensor.shape) == 4 and not self._channels_second(index) else "file"
         node = self._build.graph.placeholder(identifier(tensor.name))
         self._values[index] = Value(tensor.shape, nodes={order: node})
         return _spec(tensor, order)
+
+    def _channels_second(self, index: int) -> bool:
+        """Tell whether an input is (N, C, H, W) already: all that the file does with it is to make an image of it."""
+        users = [entry for entry in self._record.operators if index in entry.inputs]
+        return bool(users) and all(entry.kind == "TRANSPOSE" and self._axes(entry) == TO_FILE for entry in users)
+
+    def _axes(self, entry: OperatorRecord) -> tuple[int, ...]:
+        known = len(entry.inputs) == 2 and self._record.tensors[entry.inputs[1]].data is not None
+        axes = self._resolve(entry.inputs[1]).constant if known else None
+        return () if axes is None else tuple(int(axis) for axis in axes.reshape(-1))
 
     def _output(self, index: int) -> tuple[TensorSpec, fx.Node]:
         value, tensor = self._resolve(index), self._record.tensors[index]
@@ -178,12 +188,6 @@ def _check_shapes(imported: ImportedGraph) -> None:
     inputs = tuple(torch.empty(spec.shape, dtype=getattr(torch, spec.dtype), device="meta") for spec in imported.inputs)
     with torch.no_grad():
         _dry_run(imported.module, inputs, tuple(spec.shape for spec in imported.outputs))
-
-
-def _input_order(shape: tuple[int, ...]) -> Order:
-    """Take 4 axes as an image, unless the channels (1 or 3) stand second and cannot stand last."""
-    channels_second = len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3, 4)
-    return "image" if len(shape) == 4 and not channels_second else "file"
 
 
 def _spec(tensor: TensorRecord, order: Order) -> TensorSpec:

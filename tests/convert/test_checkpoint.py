@@ -1,0 +1,159 @@
+"""Checkpoint files: read, refused, and loaded strictly."""
+
+import os
+import pickle
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import nn
+
+from convert.checkpoint import load_strict, open_checkpoint, read_checkpoint
+from edge.errors import CheckpointError
+from edge.zoo import MODELS
+
+
+class Tiny(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, image):
+        return self.norm(self.conv(image))
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.system, ("exit 1",)
+
+
+def same(found, module):
+    wanted = module.state_dict()
+    return found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+@pytest.fixture
+def tiny():
+    torch.manual_seed(0)
+    return Tiny().eval()
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".safetensors", ".pt2"])
+def test_reads_every_kind(tmp_path, tiny, suffix):
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".safetensors":
+        save_file(tiny.state_dict(), path)
+    elif suffix == ".pt2":
+        torch.export.save(torch.export.export(tiny, (torch.rand(1, 3, 8, 8),)), path)
+    else:
+        torch.save(tiny.state_dict(), path)
+    assert same(read_checkpoint(path), tiny)
+
+
+def test_reads_an_old_file_format(tmp_path, tiny):
+    torch.save(tiny.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert same(read_checkpoint(tmp_path / "old.pth"), tiny)
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model", "model_state_dict"])
+def test_takes_off_wrappers_and_says_so(tmp_path, tiny, wrapper):
+    state = {f"module.{name}": tensor for name, tensor in tiny.state_dict().items()}
+    torch.save({wrapper: state, "epoch": 3, "optimizer": {"lr": 0.1}}, tmp_path / "run.pth")
+    opened = open_checkpoint(tmp_path / "run.pth")
+    assert same(opened.tensors, tiny)
+    assert opened.unwrapped == (wrapper, "module.")
+
+
+@pytest.mark.parametrize(
+    ("save", "wanted"),
+    [
+        (lambda path: torch.save({"a": Bomb()}, path), "system"),
+        (lambda path: torch.save(Tiny(), path), "Tiny"),
+        (lambda path: path.write_bytes(pickle.dumps(Bomb())), "system"),
+        (lambda path: path.write_bytes(pickle.dumps(Bomb(), protocol=0)), "system"),
+    ],
+)
+def test_a_pickle_that_runs_code_is_refused(tmp_path, save, wanted):
+    path = tmp_path / "evil.pth"
+    save(path)
+    with pytest.raises(CheckpointError, match=rf"would run \S*{wanted} when opened, which is refused.*state_dict"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.pth", b"", "is empty"),
+        ("text.pth", b"not weights", "damaged or not a checkpoint"),
+        ("text.safetensors", b"not weights", "damaged or not a checkpoint"),
+        ("text.pt2", b"not weights", "not a torch.export archive"),
+        ("model.onnx", b"x", r"ends in \.safetensors"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_checkpoint(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        read_checkpoint(tmp_path / "gone.pth")
+
+
+@pytest.mark.parametrize("held", [[1, 2], {"epoch": 3}, {}, torch.zeros(2)])
+def test_something_else_in_the_file(tmp_path, held):
+    torch.save(held, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=r"holds (a |no )"):
+        read_checkpoint(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cut=st.integers(0, 3000), flips=st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 255)), max_size=4))
+def test_damaged_files_give_tensors_or_one_error(tmp_path, tiny, suffix, cut, flips):
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save(tiny.state_dict(), path)
+    else:
+        save_file(tiny.state_dict(), path)
+    data = bytearray(path.read_bytes())
+    for place, bits in flips:
+        data[place % len(data)] ^= bits
+    path.write_bytes(data[: max(1, len(data) - cut)])
+    try:
+        found = read_checkpoint(path)
+    except CheckpointError as error:
+        assert "\n" not in str(error)
+    else:
+        assert all(isinstance(tensor, torch.Tensor) for tensor in found.values())
+
+
+def test_loads_strictly(tmp_path, tiny):
+    other = Tiny()
+    load_strict(other, tiny.state_dict(), path=tmp_path / "a.pth")
+    assert same(other.state_dict(), tiny)
+
+
+def test_names_missing_unexpected_and_misshaped(tmp_path, tiny):
+    state = tiny.state_dict()
+    before = {name: tensor.clone() for name, tensor in state.items()}
+    wrong = {"conv.weight": torch.zeros(4, 3, 5, 5), "head.bias": torch.zeros(1)}
+    with pytest.raises(CheckpointError) as caught:
+        load_strict(tiny, wrong, path=tmp_path / "a.pth", expected="tiny")
+    text = str(caught.value)
+    assert "a.pth does not fit tiny" in text
+    assert "6 missing (conv.bias, norm.weight, norm.bias, …)" in text
+    assert "1 unexpected (head.bias)" in text
+    assert "1 mis-shaped (conv.weight is [4, 3, 5, 5], expected [4, 3, 3, 3])" in text
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tiny.state_dict().items())
+
+
+def test_names_the_model_that_a_checkpoint_fits(tmp_path, tiny):
+    state = MODELS["lraspp-mobilenet-v3-large"].network().state_dict()
+    with pytest.raises(CheckpointError, match="it fits lraspp-mobilenet-v3-large"):
+        load_strict(tiny, state, path=tmp_path / "a.pth", expected="tiny")
