@@ -1,0 +1,136 @@
+"""MediaPipe Tasks: a `.task` bundle for PoseLandmarker, a `.tflite` with metadata for ImageSegmenter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convert.targets import Compiled, target
+from edge.artifact import Needs, Step, write_atomic
+from edge.errors import Refused
+
+if TYPE_CHECKING:
+    from convert.program import Program
+
+SEGMENTER_FILE, POSE_FILE = "model.tflite", "model.task"
+# The members that PoseLandmarker looks for, by the task of the model they hold.
+MEMBERS: Mapping[str, str] = {
+    "pose-detection": "pose_detector.tflite",
+    "pose-landmarks": "pose_landmarks_detector.tflite",
+}
+# PoseLandmarker takes outputs by position, and its anchors are fixed.
+_OUTPUTS: Mapping[str, tuple[str, ...]] = {
+    "pose-detection": ("boxes", "scores"),
+    "pose-landmarks": ("landmarks", "presence", "mask", "heatmap", "world"),
+}
+_ANCHORS: Mapping[str, object] = {"strides": [8, 16, 32], "anchors_per_cell": [2, 2, 6]}
+_OTHER_HALF = {"pose-detection": "blazepose-lite", "pose-landmarks": "blazepose-detector"}
+
+
+@target(
+    "mediapipe-task",
+    runtime="mediapipe",
+    summary="MediaPipe Tasks file for PoseLandmarker and ImageSegmenter, Android, iOS, web, desktop",
+    precisions=("fp32", "fp16"),
+    packages=("mediapipe", "litert-torch", "ai-edge-litert", "ai-edge-quantizer"),
+    extra="mediapipe",
+    execution="native",
+    tasks=("pose-detection", "pose-landmarks", "segmentation"),
+)
+def mediapipe_task(program: Program, precision: str, folder: Path) -> Compiled:
+    """Write model.tflite (segmentation) or model.task (pose: this model and the other half of the pipeline).
+
+    Inputs and outputs of the file are channels-last. Raises Refused for a contract that MediaPipe would not obey.
+    """
+    from convert.targets._litert import border_specs, litert_steps
+
+    check_contract(program)
+    if program.contract.task == "segmentation":
+        write_atomic(folder / SEGMENTER_FILE, segmenter_file(program, precision))
+    else:
+        write_atomic(folder / POSE_FILE, pose_bundle(program, companion(program), precision))
+    return Compiled(
+        inputs=border_specs(program.contract.inputs, "NHWC"),
+        outputs=border_specs(program.contract.outputs, "NHWC"),
+        steps=(*litert_steps(precision), Step(tool="mediapipe", version=metadata.version("mediapipe"))),
+        needs=Needs(min_runtime="MediaPipe Tasks 0.10.14"),
+    )
+
+
+def check_contract(program: Program) -> None:
+    """Raise Refused where MediaPipe's fixed graph would treat a model otherwise than its contract says."""
+    contract = program.contract
+    rule = contract.preprocess
+    if rule is None or contract.inputs[0].dtype != "float32" or len(contract.inputs) != 1:
+        raise Refused(
+            f"{program.name}: MediaPipe needs one float32 picture with preprocess; litert-cpu takes any input"
+        )
+    if rule.colour != "RGB":
+        raise Refused(
+            f"{program.name}: MediaPipe feeds RGB, the contract says {rule.colour}; litert-cpu takes it as it is"
+        )
+    if contract.task == "segmentation":
+        if rule.resize != "stretch":
+            raise Refused(
+                f"{program.name}: ImageSegmenter stretches pictures, the contract says {rule.resize}; use litert-cpu"
+            )
+        if len(contract.outputs) != 1 or not contract.outputs[0].layout:
+            raise Refused(f"{program.name}: ImageSegmenter needs one output with an image layout; litert-cpu takes any")
+        return
+    names = tuple(spec.name for spec in contract.outputs)
+    if names != _OUTPUTS[contract.task]:
+        wanted = ", ".join(_OUTPUTS[contract.task])
+        raise Refused(f"{program.name}: PoseLandmarker needs the outputs {wanted}, the contract has {', '.join(names)}")
+    settings = contract.postprocess.settings if contract.postprocess else {}
+    for name, value in _ANCHORS.items():
+        if contract.task == "pose-detection" and settings.get(name, value) != value:
+            raise Refused(f"{program.name}: PoseLandmarker's {name} are {value}, the contract has {settings[name]}")
+
+
+def segmenter_file(program: Program, precision: str) -> bytes:
+    """Return a `.tflite` file that ImageSegmenter runs."""
+    from convert.targets._mediapipe_metadata import Segmenter
+
+    contract = program.contract
+    logits = contract.postprocess is not None and contract.postprocess.decoder == "logits"
+    return _with_metadata(program, precision, Segmenter("softmax" if logits else "none", contract.labels))
+
+
+def pose_bundle(program: Program, other: Program, precision: str) -> bytes:
+    """Return a `.task` file that PoseLandmarker runs: a detector and a landmark model, given in either order."""
+    from convert.targets._mediapipe_metadata import bundle
+
+    check_contract(other)
+    programs = {item.contract.task: item for item in (program, other)}
+    if set(programs) != set(MEMBERS):
+        raise Refused(
+            f"{program.name} and {other.name} are both for {program.contract.task}; a bundle needs one of each"
+        )
+    return bundle({member: _with_metadata(programs[task], precision, None) for task, member in MEMBERS.items()})
+
+
+def companion(program: Program) -> Program:
+    """Load and export the model of the zoo that completes the pose pipeline."""
+    from convert.export import export
+    from convert.load import load
+    from edge.zoo import MODELS
+
+    named = MODELS[program.name].companion if program.name in MODELS else ""
+    return export(load(named or _OTHER_HALF[program.contract.task]))
+
+
+def _with_metadata(program: Program, precision: str, segmenter: object) -> bytes:
+    from convert.targets._litert import to_tflite
+    from convert.targets._mediapipe_metadata import Segmenter, add_metadata
+    from convert.targets._mediapipe_normalize import fold_channels
+
+    folded, normalization = fold_channels(program)
+    return add_metadata(
+        to_tflite(folded, precision, layout="NHWC"),
+        name=program.name,
+        description=f"{program.name} for MediaPipe Tasks",
+        normalization=normalization,
+        segmenter=segmenter if isinstance(segmenter, Segmenter) else None,
+    )
