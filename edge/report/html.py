@@ -99,4 +99,10 @@ def units(row: TargetReport) -> str:
     """Format how many operators each unit runs."""
     if row.delegation is None:
         return "–"
-    return ", ".join(f"{unit} {count}" for unit, count in row.delegation.by_unit.items())
+    return ", ".join(f"{unit} {count}" for unit, count in row.delegation.by_unit.items() if count)
+
+
+def inputs(kind: str) -> str:
+    """Format `real: 3` as `3 real pictures`."""
+    how, _, count = kind.partition(": ")
+    return f"{count} real pictures" if how == "real" else f"{count} sets of seeded random inputs"
