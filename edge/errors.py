@@ -40,7 +40,8 @@ class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str], command: str = "") -> None:
         self.kind, self.name = kind, name
         choices = sorted(known)
-        close = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+        within = [choice for choice in choices if name and name in choice]
+        close = within[:3] or difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(choices) or 'none'}"
         tail = f" (`{command}` lists them)" if command else ""
         super().__init__(f"unknown {kind} {name!r}: {hint}{tail}")
