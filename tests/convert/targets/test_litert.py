@@ -38,7 +38,10 @@ class Tiny(nn.Module):
 
     def forward(self, image, bias):
         features = self.depth(self.body(image))
-        return {"features": features, "scores": self.head(features.mean((2, 3), keepdim=True).flatten(1)) + bias}
+        return {
+            "features": features,
+            "scores": self.head(nn.functional.adaptive_avg_pool2d(features, 1).flatten(1)) + bias,
+        }
 
 
 CONTRACT = Contract(

@@ -35,6 +35,7 @@ def test_any_picture_size_gives_logits_of_that_size(name):
     assert outputs["out"].shape == (1, 21, 33, 49)
 
 
+@pytest.mark.slow
 def test_training_brings_the_auxiliary_logits():
     network = MODELS["deeplabv3-mobilenet-v3-large"].network().train()
     outputs = network(torch.rand(2, 3, 32, 32))
