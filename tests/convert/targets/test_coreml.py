@@ -113,7 +113,7 @@ GROUPS: dict[str, Callable[[], nn.Module]] = {
         lambda x: F.pixel_unshuffle(x[:, :, :8], 2),
     ),
     "activation": lambda: Branches(
-        F.relu6, F.hardswish, F.hardsigmoid, F.silu, F.gelu, F.elu, F.softplus, F.softsign, F.mish,
+        F.relu6, F.hardswish, F.hardsigmoid, F.silu, F.elu, F.softplus, F.softsign, F.mish,
         torch.tanh, torch.sigmoid,
         torch.exp, torch.erf, torch.sin,
         lambda x: F.gelu(x, approximate="tanh"),
@@ -130,6 +130,7 @@ GROUPS: dict[str, Callable[[], nn.Module]] = {
         lambda x: x + 2 * x,
         lambda x: torch.add(x, x, alpha=2.5),
         lambda x: torch.sub(x, x * x, alpha=0.5),
+        F.gelu,  # not beside gelu(tanh): coremltools takes two modes of one argument for the same value
         lambda x: 1 / (x.abs() + 1),
         lambda x: x / (x.abs() + 1),
         lambda x: x.abs() ** 1.5,
@@ -176,7 +177,7 @@ def test_operators_compute_what_the_module_computes(group: str, precision: str, 
     torch.manual_seed(0)
     artifact, model = write(GROUPS[group](), ((1, 4, 9, 8),), precision, tmp_path)
     found = errors(artifact, model)
-    assert all(error <= TOLERANCE[precision] for error in found.values()), found
+    assert not {name: error for name, error in found.items() if error > TOLERANCE[precision]}
 
 
 class Block(nn.Module):
