@@ -129,3 +129,21 @@ def read_package_constants(model: Any, path: Path) -> dict[str, torch.Tensor]:
             [given] = op.arguments[key]
             state[f"{name}.{key}"] = constants[given.name]
     return state
+
+
+@pytest.mark.parametrize("kind", ["float", "fp16", "int8", "uint8", "uint16", "int32", "uint32"])
+def test_blobs_are_those_that_coremltools_writes(kind: str, tmp_path: Path) -> None:
+    from coremltools.libmilstoragepython import _BlobStorageWriter
+
+    from edge.runtimes._mil.blob import BlobFile
+
+    name = {"float": "fp32"}.get(kind, kind)
+    dtype = {"float": np.float32, "fp16": np.uint16}.get(kind) or np.dtype(kind).type
+    numbers = np.arange(37).astype(dtype)
+    writer = _BlobStorageWriter(str(tmp_path / "weight.bin"))
+    getattr(writer, f"write_{kind}_data")(np.zeros(5, dtype))
+    offset = getattr(writer, f"write_{kind}_data")(numbers)
+    del writer
+    blob = BlobFile((tmp_path / "weight.bin").read_bytes(), "weight.bin").read(offset)
+    assert blob.dtype == name
+    assert bytes(blob.data) == numbers.tobytes()
