@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import keyword
 import logging
 import re
 import sys
 import tempfile
+import traceback
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -54,16 +56,22 @@ def compile(program: Program, precision: str, folder: Path) -> Compiled:
     Raises ContractError for names or types that Core ML cannot carry, TargetError if coremltools fails.
     """
     inputs, outputs = (_interface(specs) for specs in (program.contract.inputs, program.contract.outputs))
-    with _known_noise():
-        model = _convert(program, precision, inputs, outputs)
-        _describe(model, program, precision)
-        _save(model, folder / PACKAGE)
+    with _quiet_coremltools():
+        _write(program, precision, inputs, outputs, folder / PACKAGE)
     step = Step(
         tool="coremltools",
         version=metadata.version("coremltools"),
         options={"convert_to": "mlprogram", "minimum_deployment_target": _MINIMUM, "compute_precision": precision},
     )
     return Compiled(inputs=inputs, outputs=outputs, steps=(step,), needs=Needs(min_runtime=_MIN_RUNTIME))
+
+
+def _write(
+    program: Program, precision: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], path: Path
+) -> None:
+    model = _convert(program, precision, inputs, outputs)
+    _describe(model, program, precision)
+    _save(model, path)
 
 
 def _interface(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
@@ -97,6 +105,7 @@ def _convert(program: Program, precision: str, inputs: tuple[TensorSpec, ...], o
     except EdgeError:
         raise
     except Exception as error:  # coremltools raises whatever its passes trip over
+        traceback.clear_frames(error.__traceback__)  # they hold the half-written weights
         lines = str(error).strip().splitlines() or [""]
         raise TargetError(f"coremltools cannot convert {program.name}: {type(error).__name__}: {lines[-1]}") from error
 
@@ -163,15 +172,15 @@ class _Untested(logging.Filter):
 
 
 @contextmanager
-def _known_noise() -> Iterator[None]:
-    """Silence what coremltools and what it imports say on every run, and nothing else."""
+def _quiet_coremltools() -> Iterator[None]:
+    """Silence what coremltools, and what it imports, warn themselves about on every run, and free its scratch files."""
     untested = _Untested()
     logger = logging.getLogger("coremltools")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"read_text is deprecated", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", message=r".*LeafSpec", category=FutureWarning)
+        warnings.simplefilter("ignore")
         logger.addFilter(untested)
         try:
             yield
         finally:
             logger.removeFilter(untested)
+            gc.collect()  # its scratch folder of weights is deleted with the converted program, which is in a cycle

@@ -99,27 +99,37 @@ def _main(program: Any, name: str) -> Any:
 
 def _operation(item: Any, blobs: BlobSource) -> Operation:
     return Operation(
-        type=item.type,
-        name=item.outputs[0].name if item.outputs else item.type,
+        type=_name(item.type),
+        name=_name(item.outputs[0].name if item.outputs else item.type),
         arguments={
-            key: tuple(_argument(binding, blobs) for binding in argument.arguments)
+            _name(key): tuple(_argument(binding, blobs) for binding in argument.arguments)
             for key, argument in sorted(item.inputs.items())
         },
-        # "name" only repeats what the operation is called.
-        attributes={key: _value(value, blobs) for key, value in sorted(item.attributes.items()) if key != "name"},
+        attributes={
+            _name(key): _value(value, blobs)
+            for key, value in sorted(item.attributes.items())
+            if key != "name"  # it only repeats what the operation is called
+        },
         outputs=tuple(_named(output) for output in item.outputs),
         has_blocks=len(item.blocks) > 0,
     )
 
 
+def _name(text: str) -> str:
+    """Return a name as it is; raises InputError for one that no converter writes and no message could show."""
+    if not text.isprintable():
+        raise InputError(f"the program has the name {text!r}; {_AGAIN}")
+    return text
+
+
 def _argument(binding: Any, blobs: BlobSource) -> Reference | Value:
     if binding.WhichOneof("binding") == "name":
-        return Reference(binding.name)
+        return Reference(_name(binding.name))
     return _value(binding.value, blobs)
 
 
 def _named(item: Any) -> Named:
-    return Named(item.name, _type(item.type))
+    return Named(_name(item.name), _type(item.type))
 
 
 def _type(value_type: Any) -> TensorType:
