@@ -68,7 +68,7 @@ def decode_boxes(raw: NDArray[Any], anchors: Points, scale: float) -> tuple[NDAr
     """
     values = raw.astype(np.float64) / scale
     centre, size = values[:, 0:2] + anchors, values[:, 2:4]
-    keypoints = values[:, 4:].reshape(len(values), -1, 2) + anchors[:, None]
+    keypoints = values[:, 4:].reshape(len(values), (values.shape[1] - 4) // 2, 2) + anchors[:, None]
     return np.concatenate([centre - size / 2, centre + size / 2], axis=1), keypoints
 
 
