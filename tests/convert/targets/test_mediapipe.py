@@ -278,8 +278,11 @@ def test_pipeline_agrees_with_mediapipe_on_the_published_files(size: str, tmp_pa
         assert isinstance(theirs, Pose)
         assert ours.found
         assert ours.region is not None
-        assert pixel_error(ours, theirs) <= 2e-4 * ours.region.side
-        assert pose_oks(ours, theirs) >= 0.9999
+        distance = np.linalg.norm(ours.points[:, :2] - theirs.points[:, :2], axis=1)
+        assert np.median(distance) <= 1e-4 * ours.region.side
+        # A point whose heatmap is at the edge of being believed may be refined by one and not by the other.
+        assert pixel_error(ours, theirs) <= 1e-3 * ours.region.side
+        assert pose_oks(ours, theirs) >= 0.999
         assert np.abs(ours.world - theirs.world).max() <= 2e-3  # metres
         assert np.abs(ours.visibility - theirs.visibility).max() <= 5e-3
         assert mean_iou(ours.mask > 0.5, theirs.mask > 0.5) >= 0.998
@@ -414,3 +417,8 @@ def test_a_broken_file_gives_one_line(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="mediapipe failed on") as caught:
         run_task(artifact, np.zeros((8, 8, 3), np.uint8))
     assert "\n" not in str(caught.value)
+    with pytest.raises(TargetError, match="LiteRT cannot open"):
+        open_session(artifact)
+    (tmp_path / "model.task").write_bytes(b"no zip")
+    with pytest.raises(TargetError, match="is not a bundle with pose_landmarks_detector"):
+        open_session(_artifact(tmp_path, _landmark_contract("NHWC"), "fp32"))
