@@ -33,7 +33,9 @@ def flatten(outputs: Any) -> tuple[Tensor, ...]:
         return (outputs,)
     items = outputs.values() if isinstance(outputs, Mapping) else outputs
     if not isinstance(items, (tuple, list)) and not isinstance(outputs, Mapping):
-        raise ContractError(f"the model returns {type(outputs).__name__}; it must return a tensor, or a tuple or dict of them")
+        raise ContractError(
+            f"the model returns {type(outputs).__name__}; it must return a tensor, or a tuple or dict of them"
+        )
     return tuple(tensor for item in items for tensor in flatten(item))
 
 
@@ -65,7 +67,9 @@ def complete_contract(model: Model) -> Model:
     except Exception as error:  # whatever a user's forward raises
         shapes = ", ".join(f"{spec.name}={'x'.join(map(str, spec.shape))}" for spec in model.contract.inputs)
         first = str(error).strip().split("\n", 1)[0]
-        raise ContractError(f"{model.name} rejects its contract's inputs {shapes}: {type(error).__name__}: {first}") from error
+        raise ContractError(
+            f"{model.name} rejects its contract's inputs {shapes}: {type(error).__name__}: {first}"
+        ) from error
     specs = _output_specs(model.contract, outputs)
     contract = msgspec.structs.replace(model.contract, outputs=specs)
     return Model(model.name, module, contract, model.source)
@@ -102,7 +106,9 @@ def check_weights(module: nn.Module) -> None:
     ]
     if bad:
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise CheckpointError(f"weights hold NaN or infinity in {', '.join(bad[:3])}{more}; train or download the checkpoint again")
+        raise CheckpointError(
+            f"weights hold NaN or infinity in {', '.join(bad[:3])}{more}; train or download the checkpoint again"
+        )
 
 
 def export(model: Model) -> Program:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
 import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from edge.artifact import Source, Step, encode_json, write_atomic
+from convert.header import Header, read_header, write_header
+from edge.artifact import Source, Step
 from edge.contract import Contract
+from edge.store import content_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +24,6 @@ class Model:
     module: nn.Module
     contract: Contract
     source: Source
-
-
-class _Header(msgspec.Struct, frozen=True):
-    name: str
-    contract: Contract
-    source: Source
-    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +40,21 @@ class Program:
 def save_program(program: Program, folder: Path) -> None:
     """Write program.pt2 and program.json into `folder`."""
     torch.export.save(program.exported, folder / "program.pt2")
-    header = _Header(program.name, program.contract, program.source, program.steps)
-    write_atomic(folder / "program.json", encode_json(header))
+    write_header(folder, Header(program.name, program.contract, program.source, program.steps))
 
 
 def load_program(folder: Path) -> Program:
     """Read what `save_program` wrote."""
-    header = msgspec.json.decode((folder / "program.json").read_bytes(), type=_Header)
+    header = read_header(folder)
     exported = torch.export.load(folder / "program.pt2")
     return Program(header.name, exported, header.contract, header.source, header.steps)
+
+
+def program_digest(program: Program, *parts: str) -> str:
+    """Return a key of a program's graph, weights and contract, joined with further parts."""
+    digest = hashlib.sha256(str(program.exported.graph).encode())
+    for name, tensor in sorted(program.exported.state_dict.items()):
+        data = tensor.detach().contiguous().view(-1).cpu()
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(data.numpy().tobytes())
+    return content_key(digest.hexdigest(), str(program.contract), *parts)

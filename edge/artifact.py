@@ -198,7 +198,9 @@ def read_manifest(root: Path) -> Artifact:
     except FileNotFoundError:
         raise InputError(f"{root} is not an artifact: no {MANIFEST} in it; make one with `edge deploy`") from None
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise InputError(f"{path} is not a manifest of schema {SCHEMA}: {error}; deploy it again with `edge deploy`") from None
+        raise InputError(
+            f"{path} is not a manifest of schema {SCHEMA}: {error}; deploy it again with `edge deploy`"
+        ) from None
     return Artifact(path.parent, manifest)
 
 
@@ -209,4 +211,7 @@ def check_files(artifact: Artifact) -> None:
         if not path.is_file():
             raise InputError(f"{path} is missing; deploy it again with `edge deploy`")
         if path.stat().st_size != entry.bytes or file_digest(path) != entry.sha256:
-            raise InputError(f"{path} was changed after it was made (sha256 differs from {MANIFEST}); deploy it again with `edge deploy`")
+            raise InputError(
+                f"{path} was changed after it was made (sha256 differs from {MANIFEST}); "
+                "deploy it again with `edge deploy`"
+            )

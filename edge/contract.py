@@ -25,9 +25,13 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         if not self.name:
             raise ContractError("a tensor needs a name; write it as name=1x3x256x256")
         if any(size < 1 for size in self.shape):
-            raise ContractError(f"{self.name}: shape {list(self.shape)} has a size below 1; every size is fixed and positive")
+            raise ContractError(
+                f"{self.name}: shape {list(self.shape)} has a size below 1; every size is fixed and positive"
+            )
         if self.layout and len(self.shape) != 4:
-            raise ContractError(f"{self.name}: layout {self.layout} needs 4 axes, shape {list(self.shape)} has {len(self.shape)}")
+            raise ContractError(
+                f"{self.name}: layout {self.layout} needs 4 axes, shape {list(self.shape)} has {len(self.shape)}"
+            )
 
     @property
     def size_hw(self) -> tuple[int, int]:

@@ -11,6 +11,7 @@ EdgeError                 1
 ├── TargetError           1   a compiler or a runtime failed
 │   ├── JobKilled         1   its child process died from a signal
 │   └── JobTimeout        1   its child process took too long
+├── Unexecutable          1   this artifact cannot be executed here; its parity is unverified
 ├── StoreError            1   a download, a hash or the disk went wrong
 └── ParityError           4   the artifact does not compute what the model computes
 """
@@ -77,6 +78,14 @@ class JobKilled(TargetError):
 
 class JobTimeout(TargetError):
     """Report a child process that ran past its time limit and was ended."""
+
+
+class Unexecutable(EdgeError):
+    """Report an artifact that cannot be executed here, so that its parity stays unverified; `reasons` say why."""
+
+    def __init__(self, what: str, reasons: Iterable[str]) -> None:
+        self.reasons: tuple[str, ...] = tuple(reasons)
+        super().__init__(f"{what} cannot be executed here, so its parity is unverified: {'; '.join(self.reasons)}")
 
 
 class StoreError(EdgeError):

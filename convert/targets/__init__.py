@@ -61,7 +61,10 @@ class Target:
     def check(self, precision: str, task: str) -> None:
         """Raise MissingError or Refused if this target cannot make `precision` for `task` here."""
         if self.tasks and task not in self.tasks:
-            raise Refused(f"{self.id} makes artifacts for {', '.join(self.tasks)}, not for task {task!r}; litert-cpu takes any task")
+            raise Refused(
+                f"{self.id} makes artifacts for {', '.join(self.tasks)}, not for task {task!r}; "
+                "litert-cpu takes any task"
+            )
         if precision not in self.precisions:
             raise Refused(f"{self.id} has no precision {precision!r}; it has {', '.join(self.precisions)}")
         if self.missing_packages():

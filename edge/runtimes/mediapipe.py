@@ -39,6 +39,7 @@ _INSTALL = "pip install 'edge-deployment-kit[mediapipe]'"
 class TaskSession:
     """The artifact's own network in LiteRT's interpreter, with the contract's names and normalisation."""
 
+    artifact: Artifact
     interpreter: Any
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -57,6 +58,10 @@ class TaskSession:
             spec.name: self.interpreter.get_tensor(detail["index"])
             for spec, detail in zip(self.outputs, details, strict=True)
         }
+
+    def predict(self, image: Image) -> Pose | Segmentation:
+        """Let the installed mediapipe do the whole task on a picture; see `run_task`."""
+        return run_task(self.artifact, image)
 
 
 @runtime("mediapipe")
@@ -78,7 +83,7 @@ def open_mediapipe(artifact: Artifact) -> Session:
     if found != expected:
         raise ContractError(f"{artifact.root}: the file's outputs are {found}, its manifest says {expected}")
     scale, offset = _adapter(content, artifact)
-    return TaskSession(interpreter, manifest.inputs, manifest.outputs, scale, offset)
+    return TaskSession(artifact, interpreter, manifest.inputs, manifest.outputs, scale, offset)
 
 
 def network_bytes(artifact: Artifact) -> bytes:

@@ -57,7 +57,9 @@ class Task(Protocol):
     limit: float  # least value of the metric at which two results count as the same
     needs_region: bool  # whether `prepare` wants the region that a detector found
 
-    def prepare(self, image: Image, contract: Contract, region: Region | None = None) -> tuple[dict[str, NDArray[Any]], Frame]:
+    def prepare(
+        self, image: Image, contract: Contract, region: Region | None = None
+    ) -> tuple[dict[str, NDArray[Any]], Frame]:
         """Turn a picture into the contract's inputs."""
         ...
 

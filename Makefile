@@ -1,0 +1,65 @@
+# Everything a user or a developer runs. `make demo` and `make test` set up what they need.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OUT ?= out/demo
+WORKERS ?= 2
+DEMO_TARGETS := --target executorch-xnnpack --target litert-cpu --target onnx-cpu --target coreml --target mediapipe-task
+
+.PHONY: help setup system demo check test test-all bench schema lock clean
+
+help:
+	@echo "make demo      deploy real models to five targets on a photograph and open the way to the report"
+	@echo "make test      set everything up and pass the tests (20 minutes on 2 cores, from nothing)"
+	@echo "make test-all  the full matrix of models, targets and precisions"
+	@echo "make check     ruff, mypy --strict, import-linter and the fast tests"
+	@echo "make bench     eager, every runtime's stock exporter and ours, interleaved"
+	@echo "make schema    write schema/*.json from the types"
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed; set PYTHON=/path/to/python3.11"; exit 3; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+setup: system $(READY)
+
+# mediapipe loads the system's GL libraries even to run on the CPU.
+system:
+	@sh scripts/system-packages
+
+demo: setup
+	$(BIN)/edge deploy blazepose-detector $(DEMO_TARGETS) --out $(OUT)/blazepose-detector --json > /dev/null
+	$(BIN)/edge deploy blazepose-full $(DEMO_TARGETS) --out $(OUT)/blazepose-full --json > /dev/null
+	$(BIN)/edge deploy selfie-segmentation $(DEMO_TARGETS) --out $(OUT)/selfie-segmentation --json > /dev/null
+	@$(BIN)/edge report $(OUT)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not full"
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not full"
+
+test-all: setup
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+bench: setup
+	$(BIN)/python -m bench.latency
+
+schema: $(READY)
+	$(BIN)/python scripts/write_schema.py
+
+lock: $(READY)
+	$(BIN)/python scripts/write_lock.py
+
+clean:
+	rm -rf $(VENV) out build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,73 @@
+"""One picture through one artifact: prepare, run, decode, draw."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edge.artifact import Artifact, Manifest, read_manifest
+from edge.contract import Contract
+from edge.errors import UsageError
+from edge.images import read_image, write_image
+from edge.runtimes import open_session
+from edge.tasks import TASKS, Image, Region
+
+_SUMMARY_CHARACTERS = 400
+
+
+def run_job(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Run an artifact on one picture; the child-process side of `edge run`."""
+    artifact = read_manifest(Path(payload["artifact"]))
+    manifest = artifact.manifest
+    image = read_image(Path(payload["image"]))
+    contract = manifest_contract(manifest)
+    task = TASKS[manifest.task]
+    inputs, frame = task.prepare(image, contract, _region(artifact, image) if task.needs_region else None)
+    session = open_session(artifact)
+    start = time.perf_counter()
+    outputs = session.run(inputs)
+    milliseconds = (time.perf_counter() - start) * 1e3
+    result = task.decode(outputs, contract, frame)
+    if payload["output"]:
+        write_image(Path(payload["output"]), task.draw(image, result))
+    found = result.to_json()
+    return {
+        "model": manifest.model,
+        "target": manifest.target,
+        "mode": session.mode,
+        "milliseconds": milliseconds,
+        "result": found,
+        "summary": _summary(found),
+    }
+
+
+def manifest_contract(manifest: Manifest) -> Contract:
+    """Return the contract that an artifact keeps, in the artifact's own layouts."""
+    if manifest.preprocess is None:
+        raise UsageError(
+            f"{manifest.model} does not say how a picture becomes its input; "
+            "deploy it with a --contract that has preprocess"
+        )
+    return Contract(
+        inputs=manifest.inputs,
+        outputs=manifest.outputs,
+        task=manifest.task,
+        preprocess=manifest.preprocess,
+        postprocess=manifest.postprocess,
+        labels=manifest.labels,
+    )
+
+
+def _region(artifact: Artifact, image: Image) -> Region | None:
+    """Find the person with the eager detector of the zoo (the artifact holds the landmark model only)."""
+    from convert.prepare import find_region
+
+    return find_region(artifact.manifest.model, image)
+
+
+def _summary(found: Mapping[str, Any]) -> str:
+    text = json.dumps(found)
+    return text if len(text) <= _SUMMARY_CHARACTERS else text[:_SUMMARY_CHARACTERS] + " … (--json prints all)"

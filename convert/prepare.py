@@ -1,0 +1,107 @@
+"""Model + pictures → a prepared folder: the program, the inputs, and the eager fp32 model's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from convert.export import example_inputs, export, flatten
+from convert.load import load, load_exported, load_user
+from convert.program import Model, Program, save_program
+from convert.reference import Arrays, Sample, write_samples
+from edge.contract import Contract, Preprocess
+from edge.images import read_image
+from edge.tasks import TASKS, Image, Region
+from edge.tasks.pose import find_person
+from edge.zoo import MODELS
+
+RANDOM_SAMPLES = 2
+DETECTOR = "blazepose-detector"  # finds people for landmark models that the zoo does not know
+
+
+def prepare_job(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Load the model that the payload describes and prepare it; the child-process side of `prepare`."""
+    checkpoint = Path(payload["checkpoint"]) if payload["checkpoint"] else None
+    contract = msgspec.convert(payload["contract"], Contract) if payload["contract"] else None
+    model = load_any(payload["model"], checkpoint, contract, random_weights=payload["random_weights"])
+    prepare(model, [Path(image) for image in payload["images"]], Path(payload["folder"]))
+    return {}
+
+
+def load_any(spec: str, checkpoint: Path | None, contract: Contract | None, *, random_weights: bool = False) -> Model:
+    """Load a zoo model by name, a user's `file.py:function`, or a `.pt2`."""
+    if ".py:" in spec:
+        return load_user(spec, checkpoint, contract)
+    if spec.endswith(".pt2"):
+        return load_exported(Path(spec), contract)
+    return load(spec, checkpoint, random_weights=random_weights)
+
+
+def prepare(model: Model, images: Sequence[Path], folder: Path) -> Program:
+    """Export a model and write its program, samples and eager outputs into `folder`."""
+    program = export(model)
+    samples = [
+        _answer(model, program.contract, sample) for sample in make_samples(program.contract, model.name, images)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    save_program(program, folder)
+    write_samples(folder, samples)
+    return program
+
+
+def make_samples(contract: Contract, name: str, images: Sequence[Path]) -> list[Sample]:
+    """Return one sample a picture, or seeded random ones if the model does not take one picture."""
+    if not images or not takes_image(contract):
+        return [
+            Sample(None, None, _named(contract, example_inputs(contract, seed=seed)), {})
+            for seed in range(RANDOM_SAMPLES)
+        ]
+    return [_image_sample(image_contract(contract), name, path) for path in images]
+
+
+def takes_image(contract: Contract) -> bool:
+    """Say whether the model's one input is a picture."""
+    return len(contract.inputs) == 1 and bool(contract.inputs[0].layout)
+
+
+def image_contract(contract: Contract) -> Contract:
+    """Return the contract with preprocessing; without any stated, pictures are stretched to [0, 1] RGB."""
+    if contract.preprocess is not None:
+        return contract
+    return msgspec.structs.replace(contract, preprocess=Preprocess(size=contract.inputs[0].size_hw))
+
+
+def _image_sample(contract: Contract, name: str, path: Path) -> Sample:
+    task = TASKS[contract.task]
+    image = read_image(path)
+    region = find_region(name, image) if task.needs_region else None
+    inputs, frame = task.prepare(image, contract, region)
+    return Sample(path, frame, inputs, {})
+
+
+def find_region(name: str, image: Image) -> Region | None:
+    """Run the eager detector that completes a landmark model and return the best person's region, or None."""
+    companion = MODELS[name].companion if name in MODELS else ""
+    detector = load(companion or DETECTOR)
+    return find_person(image, lambda inputs: run_eager(detector, detector.contract, inputs), detector.contract)
+
+
+def run_eager(model: Model, contract: Contract, inputs: Arrays) -> Arrays:
+    """Run the eager module on named arrays; outputs are named by the contract."""
+    with torch.no_grad():
+        outputs = flatten(model.module(*(torch.from_numpy(inputs[spec.name]) for spec in contract.inputs)))
+    return {spec.name: tensor.numpy() for spec, tensor in zip(contract.outputs, outputs, strict=True)}
+
+
+def _answer(model: Model, contract: Contract, sample: Sample) -> Sample:
+    return Sample(sample.image, sample.frame, sample.inputs, run_eager(model, contract, sample.inputs))
+
+
+def _named(contract: Contract, tensors: tuple[Tensor, ...]) -> Arrays:
+    return {spec.name: np.ascontiguousarray(t.numpy()) for spec, t in zip(contract.inputs, tensors, strict=True)}

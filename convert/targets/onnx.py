@@ -1,0 +1,129 @@
+"""ONNX, executed by ONNX Runtime on CPU cores."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convert.targets import Compiled, target
+from convert.targets._half import check_half_range
+from edge.artifact import Delegation, Needs, Step, write_atomic
+
+if TYPE_CHECKING:
+    from convert.program import Program
+
+FILE = "model.onnx"
+OPSET = 20
+_MIN_RUNTIME = "ONNX Runtime 1.18"  # the first that reads opset 20 in IR version 10
+
+
+@target(
+    "onnx-cpu",
+    runtime="onnx",
+    summary="ONNX for ONNX Runtime's CPU provider, any platform",
+    precisions=("fp32", "fp16"),
+    packages=("onnx", "onnxscript", "onnxruntime"),
+    extra="onnx",
+    execution="native",
+)
+def onnx_cpu(program: Program, precision: str, folder: Path) -> Compiled:
+    """Write model.onnx: one file, the contract's names, checked; fp16 keeps float32 inputs and outputs."""
+    content = to_onnx(program, precision)
+    path = folder / FILE
+    write_atomic(path, content)
+    return Compiled(
+        inputs=program.contract.inputs,
+        outputs=program.contract.outputs,
+        steps=_steps(precision),
+        needs=Needs(min_runtime=_MIN_RUNTIME),
+        delegation=delegation(path),
+    )
+
+
+def _steps(precision: str) -> tuple[Step, ...]:
+    exporter = Step(tool="torch.onnx", version=metadata.version("torch"), options={"opset": OPSET})
+    optimiser = Step(tool="onnxscript", version=metadata.version("onnxscript"))
+    half = Step(tool="onnxruntime.transformers.float16", version=metadata.version("onnxruntime"))
+    return (exporter, optimiser, *([half] if precision == "fp16" else []))
+
+
+def to_onnx(program: Program, precision: str) -> bytes:
+    """Convert a program to an ONNX model with its weights inside; raises Refused if float16 cannot hold them."""
+    import onnx
+
+    if precision == "fp16":
+        check_half_range(program)
+    model = _export(program)
+    if precision == "fp16":
+        model = _halve(model)
+    _describe(model, program, precision)
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _export(program: Program) -> Any:
+    import torch
+
+    contract = program.contract
+    exported = torch.onnx.export(
+        program.exported,
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=[spec.name for spec in contract.inputs],
+        output_names=[spec.name for spec in contract.outputs],
+        external_data=False,
+        optimize=True,
+        verbose=False,
+    )
+    if exported is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    return exported.model_proto
+
+
+def _halve(model: Any) -> Any:
+    import onnx_ir
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    halved = onnx_ir.from_proto(convert_float_to_float16(model, keep_io_types=True))
+    halved.graph.sort()  # the conversion appends its casts at the end
+    return onnx_ir.to_proto(halved)
+
+
+def _describe(model: Any, program: Program, precision: str) -> None:
+    """Fill in who made the model and from what; traces of the exporting machine are dropped."""
+    del model.metadata_props[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    model.producer_name, model.producer_version = "edge-deployment-kit", ""
+    model.graph.name = program.name
+    contract = program.contract
+    facts = {
+        "model": program.name,
+        "task": contract.task,
+        "precision": precision,
+        "source_sha256": program.source.sha256,
+        "licence": program.source.licence,
+        "labels": ",".join(contract.labels),
+    }
+    for key, value in facts.items():
+        if value:
+            model.metadata_props.add(key=key, value=value)
+
+
+def delegation(path: Path) -> Delegation:
+    """Count the nodes of the optimised graph by the provider that runs them."""
+    import onnx
+    import onnxruntime
+
+    optimised = path.with_name(f".{path.name}.optimised")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # saving an optimised graph warns that it fits this machine only: it is deleted
+    options.optimized_model_filepath = str(optimised)
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        count = len(onnx.load(str(optimised), load_external_data=False).graph.node)
+    finally:
+        optimised.unlink(missing_ok=True)
+    return Delegation(ops=count, by_unit={session.get_providers()[0]: count})

@@ -1,0 +1,72 @@
+"""`edge models` and `edge targets`."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from convert.targets import TARGETS
+from edge.cli import json_option, print_json
+from edge.store import is_fetched
+from edge.zoo import MODELS, ZooModel
+
+
+def _weights(model: ZooModel) -> str:
+    if model.graph is None:
+        return "your checkpoint"
+    return "in the cache" if is_fetched(model.graph) else "edge fetch"
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    (console if console.is_terminal else Console(width=180)).print(table)
+
+
+@click.command("models")
+@json_option
+def models_command(as_json: bool) -> None:
+    """List the models that the kit knows."""
+    rows = [
+        {
+            "name": model.name,
+            "task": model.contract.task,
+            "input": "x".join(map(str, model.contract.inputs[0].shape)),
+            "weights": _weights(model),
+            "licence": model.licence,
+            "summary": model.summary,
+        }
+        for model in MODELS.values()
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("model", "task", "input", "weights", "licence", "what it is", header_style="bold")
+    for row in rows:
+        table.add_row(*row.values())
+    _print(table)
+
+
+@click.command("targets")
+@json_option
+def targets_command(as_json: bool) -> None:
+    """List the targets, their precisions, whether they are ready, and how their artifacts are executed here."""
+    rows = [
+        {
+            "id": target.id,
+            "precisions": list(target.precisions),
+            "status": target.status(),
+            "executes": target.execution,
+            "summary": target.summary,
+        }
+        for target in TARGETS.values()
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("target", "precisions", "status", "executed here", "what it is", header_style="bold")
+    for row in rows:
+        table.add_row(
+            str(row["id"]), " ".join(row["precisions"]), str(row["status"]), str(row["executes"]), str(row["summary"])
+        )
+    _print(table)

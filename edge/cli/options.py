@@ -1,0 +1,86 @@
+"""Options that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from convert.keys import ModelRequest
+from edge.contract import Contract, parse_tensor
+from edge.errors import ContractError, InputError, UsageError
+from edge.images import list_images
+from edge.zoo import MODELS
+
+MAX_PICTURES = 8
+
+_PATH = click.Path(path_type=Path)
+_OPTIONS = (
+    click.option("--checkpoint", type=_PATH, help="Weights: .safetensors, .pt, .pth or .pt2."),
+    click.option(
+        "--input", "inputs", multiple=True, metavar="NAME=1x3x256x256", help="An input of your own model; repeatable."
+    ),
+    click.option("--contract", "contract_file", type=_PATH, help="A contract as JSON, instead of --input."),
+    click.option("--data", type=_PATH, help="A folder of pictures (or one picture) to compare on."),
+    click.option("--random-weights", is_flag=True, help="Seeded random weights where no checkpoint exists; recorded."),
+)
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that describe a model."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def model_request(
+    model: str,
+    checkpoint: Path | None,
+    inputs: tuple[str, ...],
+    contract_file: Path | None,
+    data: Path | None,
+    random_weights: bool,
+) -> ModelRequest:
+    """Turn the options into a request; raises UsageError and its kinds."""
+    own = ".py:" in model or model.endswith(".pt2")
+    if not own:
+        MODELS[model]
+    if (inputs or contract_file) and not own:
+        raise UsageError(
+            f"{model} has a contract of its own; --input and --contract are for models given as file.py:function"
+        )
+    if inputs and contract_file:
+        raise UsageError("--input and --contract say the same thing twice; give one of them")
+    contract = Contract(inputs=tuple(parse_tensor(text) for text in inputs)) if inputs else None
+    if contract_file:
+        contract = _read_contract(contract_file)
+    return ModelRequest(
+        model=model,
+        checkpoint=checkpoint,
+        contract=contract,
+        images=_pictures(data),
+        random_weights=random_weights,
+    )
+
+
+def _read_contract(path: Path) -> Contract:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Contract)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; expected a contract as JSON") from None
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise ContractError(f"{path}: {error}") from None
+
+
+def _pictures(data: Path | None) -> tuple[Path, ...]:
+    if data is None:
+        return ()
+    if data.is_file():
+        return (data,)
+    found = tuple(list_images(data))
+    if not found:
+        raise InputError(f"{data} holds no pictures; expected .jpg, .png, .webp or .bmp files")
+    return found[:MAX_PICTURES]

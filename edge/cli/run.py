@@ -1,0 +1,41 @@
+"""`edge run`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge.artifact import read_manifest
+from edge.cli import json_option, print_json
+from edge.jobs import Job, run_job
+
+RUN_TIMEOUT_S = 600.0
+
+
+@click.command("run")
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the picture with the result drawn on it.")
+@json_option
+def run_command(artifact: Path, image: Path, output: Path | None, as_json: bool) -> None:
+    """Run ARTIFACT on IMAGE in its own runtime, print the result and draw it."""
+    root = read_manifest(artifact).root
+    payload = {"artifact": str(root), "image": str(image), "output": str(output) if output else ""}
+    with tempfile.TemporaryDirectory(prefix="edge-run-") as folder:
+        job = Job(
+            function="convert.infer:run_job", payload=payload, log=Path(folder) / "run.log", timeout_s=RUN_TIMEOUT_S
+        )
+        result: dict[str, Any] = run_job(job)
+    if as_json:
+        print_json(result)
+        return
+    click.echo(
+        f"{result['model']} on {result['target']} ({result['mode']}), "
+        f"{result['milliseconds']:.1f} ms for one run, loading excluded"
+    )
+    click.echo(result["summary"])
+    if output:
+        click.echo(str(output))

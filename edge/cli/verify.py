@@ -1,0 +1,68 @@
+"""`edge verify`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from convert.build import verify_in_child
+from convert.header import read_header
+from convert.keys import ModelRequest
+from edge.artifact import Artifact, Parity, check_files, read_manifest
+from edge.cli import json_option, print_json, progress
+from edge.cli.options import model_options, model_request
+from edge.errors import UsageError
+from edge.pipeline import prepare_request
+
+
+@click.command("verify")
+@click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", help="The model it was made from, if that was not a zoo model: file.py:function or a .pt2.")
+@model_options
+@json_option
+def verify_command(artifacts: tuple[Path, ...], model: str | None, as_json: bool, **options: Any) -> int:
+    """Execute each ARTIFACT again and compare it with the eager fp32 model on real inputs."""
+    rows = []
+    for folder in artifacts:
+        artifact = read_manifest(folder)
+        check_files(artifact)
+        request = model_request(model or artifact.manifest.model, **options)
+        rows.append((artifact, _verify(artifact, request)))
+    if as_json:
+        print_json([{"artifact": str(artifact.root), "parity": parity} for artifact, parity in rows])
+    else:
+        for artifact, parity in rows:
+            click.echo(describe(artifact, parity))
+    return 0 if all(parity.passed or parity.mode == "unverified" for _, parity in rows) else 4
+
+
+def _verify(artifact: Artifact, request: ModelRequest) -> Parity:
+    with tempfile.TemporaryDirectory(prefix="edge-verify-") as folder:
+        work = Path(folder)
+        prepared = prepare_request(request, work / "work" / "prepared", progress)
+        header = read_header(prepared.folder)
+        if header.source.sha256 != artifact.manifest.source.sha256:
+            raise UsageError(
+                f"{artifact.root} was made from weights {artifact.manifest.source.sha256[:16]}…, these are "
+                f"{header.source.sha256[:16]}…; pass the same --checkpoint that it was deployed with"
+            )
+        return verify_in_child(artifact.root, prepared.folder, work / "verify.log")
+
+
+def describe(artifact: Artifact, parity: Parity) -> str:
+    """Return a result as a few lines of text."""
+    word = "passed" if parity.passed else "unverified" if parity.mode == "unverified" else "DIFFERS"
+    lines = [f"{artifact.root}: {word} ({parity.mode}, {parity.inputs} inputs)"]
+    for output in parity.outputs:
+        lines.append(
+            f"  {output.name}: max abs {output.max_abs:.3g} of {output.scale:.3g}, "
+            f"PSNR {output.psnr_db:.1f} dB, cosine {output.cosine:.7f}"
+        )
+    if parity.task:
+        lines.append(f"  {parity.task.metric} {parity.task.value:.4f} (limit {parity.task.limit:g})")
+    if parity.reason:
+        lines.append(f"  {parity.reason}")
+    return "\n".join(lines)

