@@ -236,3 +236,5 @@ def test_frame_and_detections_are_records() -> None:
     frame = Frame((1, 1), (1, 1), np.eye(2, 3))
     assert frame.region is None
     assert Detections(()).to_json() == {"detections": []}
+    assert Detections(()).empty
+    assert nobody().empty

@@ -125,6 +125,8 @@ def test_many_classes_are_drawn_in_their_colours() -> None:
     classes[:, 30:60], classes[:, 60:] = 15, 3
     drawn = TASK.draw(np.full_like(PHOTO, 128), Segmentation(classes, ()))
     assert (drawn[:, :20] == 128).all()
+    assert not Segmentation(classes, ()).empty
+    assert Segmentation(np.zeros_like(classes), ()).empty
     assert len({tuple(drawn[30, x].tolist()) for x in (10, 45, 75)}) == 3
 
 
