@@ -95,7 +95,7 @@ class SegmentationTask:
         colours = palette(int(result.classes.max()) + 1)
         drawn = image
         for number in np.unique(result.classes[result.classes > 0]):
-            drawn = tint(drawn, colours[number], (result.classes == number).astype(np.float32))
+            drawn = tint(drawn, colours[number], (result.classes == number).astype(np.float32), strength=0.5)
         return drawn
 
 
