@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 METADATA_NAME = "TFLITE_METADATA"
 _MODEL_IDENTIFIER, _METADATA_IDENTIFIER, _SEGMENTER_IDENTIFIER = b"TFL3", b"M001", b"V001"
 _MIN_PARSER_VERSION = "1.0.0"
@@ -47,6 +49,7 @@ def add_metadata(
     from ai_edge_litert import schema_py_generated as schema
 
     graph = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+    _inline_buffers(graph, model)
     tensors = graph.subgraphs[0]
     packed = _metadata(name, description, normalization, len(tensors.inputs), len(tensors.outputs), segmenter)
     entry, buffer = schema.MetadataT(), schema.BufferT()
@@ -59,6 +62,14 @@ def add_metadata(
     if segmenter is None or not segmenter.labels:
         return body
     return _append_zip(body, {_LABELS: "\n".join(segmenter.labels).encode() + b"\n"})
+
+
+def _inline_buffers(graph: Any, model: bytes) -> None:
+    """Take constants that lie behind the flatbuffer, at offsets in the file, into it: its size is about to change."""
+    for buffer in graph.buffers:
+        if buffer.offset > 1:  # 0 and 1 mean that there is none
+            buffer.data = np.frombuffer(model, np.uint8, count=buffer.size, offset=buffer.offset)
+        buffer.offset = buffer.size = 0
 
 
 def bundle(members: Mapping[str, bytes]) -> bytes:

@@ -95,7 +95,8 @@ def segmenter_file(program: Program, precision: str) -> bytes:
 
     contract = program.contract
     logits = contract.postprocess is not None and contract.postprocess.decoder == "logits"
-    return _with_metadata(program, precision, Segmenter("softmax" if logits else "none", contract.labels))
+    labels = contract.labels if logits else contract.labels[-1:]  # a file of one plane has one label: its class 1
+    return _with_metadata(program, precision, Segmenter("softmax" if logits else "none", labels))
 
 
 def pose_bundle(program: Program, other: Program, precision: str) -> bytes:

@@ -31,6 +31,7 @@ _MEMBERS: Mapping[str, str] = {
     "pose-detection": "pose_detector.tflite",
     "pose-landmarks": "pose_landmarks_detector.tflite",
 }
+_AGAIN = "deploy it again with `edge deploy`"
 _INSTALL = "pip install 'edge-deployment-kit[mediapipe]'"
 
 
@@ -71,8 +72,11 @@ def open_mediapipe(artifact: Artifact) -> Session:
     except ImportError as error:
         raise MissingError(f"ai-edge-litert is not installed: {_INSTALL}") from error
     content = network_bytes(artifact)
-    interpreter = Interpreter(model_content=content)
-    interpreter.allocate_tensors()
+    try:
+        interpreter = Interpreter(model_content=content)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise TargetError(f"LiteRT cannot open the network in {artifact.root}: {error}; {_AGAIN}") from error
     manifest = artifact.manifest
     found = [tuple(int(size) for size in detail["shape"]) for detail in interpreter.get_output_details()]
     expected = [spec.shape for spec in manifest.outputs]
@@ -87,8 +91,12 @@ def network_bytes(artifact: Artifact) -> bytes:
     task = artifact.manifest.task
     if task not in _MEMBERS:
         return artifact.file(".tflite").read_bytes()
-    with zipfile.ZipFile(artifact.file(".task")) as archive:
-        return archive.read(_MEMBERS[task])
+    path = artifact.file(".task")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(_MEMBERS[task])
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise TargetError(f"{path} is not a bundle with {_MEMBERS[task]}: {error}; {_AGAIN}") from error
 
 
 def _adapter(content: bytes, artifact: Artifact) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -121,7 +129,7 @@ def _normalization(content: bytes) -> tuple[NDArray[np.float64], NDArray[np.floa
             root = schema.ModelMetadataT.InitFromObj(schema.ModelMetadata.GetRootAs(packed, 0))
             options = root.subgraphMetadata[0].inputTensorMetadata[0].processUnits[0].options
             return np.array(options.mean, np.float64), np.array(options.std, np.float64)
-    raise ContractError("the .tflite file has no MediaPipe metadata; deploy it again with `edge deploy`")
+    raise ContractError(f"the .tflite file has no MediaPipe metadata; {_AGAIN}")
 
 
 def run_task(artifact: Artifact, image: Image) -> Pose | Segmentation:

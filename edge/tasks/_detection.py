@@ -46,6 +46,11 @@ class Detections:
 
     items: tuple[Detection, ...]
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to compare: nobody was found."""
+        return not self.items
+
     def to_json(self) -> dict[str, Any]:
         """Return the detections as plain JSON values."""
         return {"detections": [item.to_json() for item in self.items]}

@@ -60,6 +60,11 @@ class Pose:
         """Whether there is a person."""
         return self.score >= FOUND
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to compare: no person."""
+        return not self.found
+
     def to_json(self) -> dict[str, Any]:
         """Return the pose as plain JSON values; the mask is left out, it is drawn."""
         return {

@@ -27,10 +27,10 @@ def blend(image: Image, colour: NDArray[Any], strength: NDArray[Any]) -> Image:
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
-def tint(image: Image, colour: NDArray[Any], probability: NDArray[Any]) -> Image:
+def tint(image: Image, colour: NDArray[Any], probability: NDArray[Any], *, strength: float = 0.38) -> Image:
     """Tint where the probability (H, W) is high, with a brighter line along its edge at ½."""
     inside = np.clip((probability - 0.25) * 2, 0.0, 1.0)  # a soft step from 0.25 to 0.75
-    tinted = blend(image, colour, 0.38 * inside)
+    tinted = blend(image, colour, strength * inside)
     return blend(tinted, 0.6 * np.asarray(colour) + 102, 0.9 * contour(probability, line_width(image)))
 
 

@@ -30,6 +30,11 @@ class Segmentation:
     labels: tuple[str, ...]
     probability: NDArray[np.float32] | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to compare: all of the picture is class 0, the background."""
+        return not self.classes.any()
+
     def to_json(self) -> dict[str, Any]:
         """Return the picture's size and each class's share of its pixels, largest first."""
         numbers, counts = np.unique(self.classes, return_counts=True)
@@ -90,7 +95,7 @@ class SegmentationTask:
         colours = palette(int(result.classes.max()) + 1)
         drawn = image
         for number in np.unique(result.classes[result.classes > 0]):
-            drawn = tint(drawn, colours[number], (result.classes == number).astype(np.float32))
+            drawn = tint(drawn, colours[number], (result.classes == number).astype(np.float32), strength=0.5)
         return drawn
 
 
