@@ -20,6 +20,7 @@ from edge.artifact import read_manifest
 from edge.errors import EdgeError
 from edge.jobs import Job, run_job
 from edge.runtimes import open_session
+from edge.threads import thread_count
 
 LAUNCHES = 5
 WARM_UP_S = 0.2
@@ -41,11 +42,6 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     launch_medians_ms: tuple[float, ...]
     harness: str = "python"
     inputs: str = "random"
-
-
-def thread_count() -> int:
-    """Return the number of threads runtimes use: EDGE_THREADS, or all cores."""
-    return int(os.environ.get("EDGE_THREADS", "0")) or os.cpu_count() or 1
 
 
 def measure_host(artifact: Path, log: Path, *, launches: int = LAUNCHES) -> Latency:

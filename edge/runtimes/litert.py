@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edge.artifact import Artifact, Mode
 from edge.errors import MissingError, TargetError
 from edge.runtimes import Session, runtime
-from edge.runtimes._threads import thread_count
+from edge.threads import thread_count
 
 _ROOT = b"TFL3"  # the FlatBuffers identifier at bytes 4…8
 

@@ -26,6 +26,7 @@ from edge.runtimes import Session, runtime
 from edge.tasks import Image
 from edge.tasks.pose import Pose, nobody
 from edge.tasks.segmentation import Segmentation, from_probability
+from edge.threads import thread_count
 
 _MEMBERS: Mapping[str, str] = {
     "pose-detection": "pose_detector.tflite",
@@ -73,7 +74,7 @@ def open_mediapipe(artifact: Artifact) -> Session:
         raise MissingError(f"ai-edge-litert is not installed: {_INSTALL}") from error
     content = network_bytes(artifact)
     try:
-        interpreter = Interpreter(model_content=content)
+        interpreter = Interpreter(model_content=content, num_threads=thread_count())
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise TargetError(f"LiteRT cannot open the network in {artifact.root}: {error}; {_AGAIN}") from error
