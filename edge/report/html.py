@@ -30,6 +30,7 @@ def write_html(folders: Sequence[Path], out: Path) -> Path:
         "units": units,
         "number": number,
         "worst": worst,
+        "inputs": inputs,
     }
     reports = [(folder, read_report(folder)) for folder in folders]
     page = templates.get_template("report.html.j2").render(
