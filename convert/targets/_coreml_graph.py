@@ -107,14 +107,7 @@ def correct_operators() -> None:
     def gelu(context: Any, node: Any) -> None:
         """GELU; coremltools overlooks approximate="tanh" because torch.export passes it by keyword."""
         x = _get_inputs(context, node)[0]
-        approximate = _given(context, node, "approximate", position=1)
-        mode = "TANH_APPROXIMATION" if approximate == "tanh" else "EXACT"
+        # Read as written: coremltools would look the text up as a value's name, and a graph may have a value "tanh".
+        approximate = (node.kwinputs or {}).get("approximate", ["none"])
+        mode = "TANH_APPROXIMATION" if "tanh" in approximate else "EXACT"
         context.add(mb.gelu(x=x, mode=mode, name=node.name))
-
-
-def _given(context: Any, node: Any, keyword: str, *, position: int) -> Any:
-    from coremltools.converters.mil.frontend.torch.ops import _get_inputs, _get_kwinputs
-
-    inputs = _get_inputs(context, node)
-    found = inputs[position : position + 1] or _get_kwinputs(context, node, keyword, default=None) or [None]
-    return getattr(found[0], "val", found[0])

@@ -114,7 +114,7 @@ GROUPS: dict[str, Callable[[], nn.Module]] = {
         F.relu6, F.hardswish, F.hardsigmoid, F.silu, F.elu, F.softplus, F.softsign, F.mish,
         torch.tanh, torch.sigmoid,
         torch.exp, torch.erf, torch.sin,
-        lambda x: F.gelu(x, approximate="tanh"),
+        lambda x: F.gelu(x, approximate="tanh"),  # beside torch.tanh, which coremltools confuses it with
         lambda x: F.leaky_relu(x, 0.2),
         lambda x: F.hardswish(1e4 * x),  # near fp16's largest number
         lambda x: x.softmax(1),
@@ -128,7 +128,7 @@ GROUPS: dict[str, Callable[[], nn.Module]] = {
         lambda x: x + 2 * x,
         lambda x: torch.add(x, x, alpha=2.5),
         lambda x: torch.sub(x, x * x, alpha=0.5),
-        F.gelu,  # not beside gelu(tanh): coremltools takes two modes of one argument for the same value
+        F.gelu,
         lambda x: 1 / (x.abs() + 1),
         lambda x: x / (x.abs() + 1),
         lambda x: x.abs() ** 1.5,
