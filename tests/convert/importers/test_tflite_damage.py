@@ -91,7 +91,7 @@ def test_truncated_files_are_input_errors(share: float, small: bytes, tmp_path: 
 _WORDS = st.one_of(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**16, 2**24]))
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.integers(0, 10**6), _WORDS), min_size=1, max_size=4))
 def test_mutated_files_never_crash(changes: list[tuple[int, int]], small: bytes, tmp_path: Path) -> None:
     data = bytearray(small)
