@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ import pytest
 import torch
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
-from skimage import data, transform
+from PIL import Image
+from skimage import data
 from tflite_files import run_litert
 
 from convert.export import example_inputs, export
@@ -37,25 +37,18 @@ FILES = [
     "selfie_segmentation.tflite",
     "selfie_segmentation_landscape.tflite",
 ]
-# (top, bottom, left, right) in pixels: a person's crop and three whole pictures
-PICTURES = {
-    "astronaut": (0, 512, 0, 512),
-    "coffee": (0, 400, 0, 600),
-    "chelsea": (0, 300, 0, 451),
-    "rocket": (0, 427, 0, 640),
-}
-# Logits of hundreds to thousands at the end of a network that amplifies float32 rounding: LiteRT's own two sets of
-# kernels differ by more than 1e-4 of the scale here, so their distance is the yardstick (see test_parity).
+PICTURES = ("astronaut", "coffee", "chelsea")
+# Logits of hundreds to thousands at the end of a network that amplifies float32 rounding: at single pixels LiteRT's own
+# two sets of kernels differ by more than 1e-4 of the scale, so their distance is the yardstick there (see test_parity).
 ROUNDING_BOUND = {("pose_landmark_lite.tflite", 2), ("pose_landmark_full.tflite", 2), ("pose_landmark_heavy.tflite", 2)}
 
 
 def _pictures(name: str, height: int, width: int) -> list[Array]:
     low, high = RANGES.get(name, (0.0, 1.0))
     found = []
-    for picture, (top, bottom, left, right) in PICTURES.items():
-        pixels = getattr(data, picture)()[top:bottom, left:right]
-        real = transform.resize(pixels, (height, width), anti_aliasing=True).astype(np.float32)
-        found.append((real * (high - low) + low)[None])
+    for picture in PICTURES:
+        pixels = Image.fromarray(getattr(data, picture)()).resize((width, height), Image.Resampling.BILINEAR)
+        found.append((np.asarray(pixels, np.float32) / 255 * (high - low) + low)[None])
     return found
 
 
@@ -69,44 +62,61 @@ def _litert(path: Path, pictures: list[Array], resolver: OpResolverType) -> list
     return [[_first(array).copy() for array in run_litert(interpreter, [picture])] for picture in pictures]
 
 
-def _eager(imported: ImportedGraph, pictures: list[Array]) -> list[tuple[Array, ...]]:
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Keep PyTorch to one thread: with more, oneDNN picks other kernels, and what is compared is their rounding."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def _eager(imported: ImportedGraph, pictures: list[Array], dtype: torch.dtype) -> list[tuple[Array, ...]]:
+    module = imported.module.to(dtype)
     with torch.no_grad():
-        found = [imported.module(torch.from_numpy(_first(picture).copy())) for picture in pictures]
-    return [tuple(t.numpy() for t in (out if isinstance(out, tuple) else (out,))) for out in found]
+        found = [module(torch.from_numpy(_first(picture).copy()).to(dtype)) for picture in pictures]
+    return [tuple(tensor.numpy() for tensor in _all(output)) for output in found]
 
 
 def _largest(left: list[Any], right: list[Any], output: int) -> float:
     return max(float(np.abs(a[output] - b[output]).max()) for a, b in zip(left, right, strict=True))
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", FILES)
 def test_parity(name: str, weights: Weights, capsys: pytest.CaptureFixture[str]) -> None:
-    """Print the table and hold max abs / max(1, scale) ≤ 1e-4 for every output.
+    """Print the table and hold max abs / max(1, scale) ≤ 1e-4 for every output, over all pictures.
 
-    LiteRT runs with its default delegate, XNNPACK, in float32; it alone knows Convolution2DTransposeBias. For
-    the landmark models' mask logits the limit is twice the distance between XNNPACK's and the plain kernels'
-    results on the same pictures, where that is larger.
+    LiteRT runs with its default delegate, XNNPACK, in float32: the plain kernels lack Convolution2DTransposeBias.
+    For the landmark models' mask logits the limit is four times the distance between XNNPACK's and the plain
+    kernels' results on the same pictures, where that is larger; their root mean square holds the 1e-4 as well.
+    For the other files the import is also computed in float64, free of PyTorch's own rounding.
     """
     path = weights(name)
     imported = import_tflite(path)
     pictures = _pictures(name, *imported.inputs[0].size_hw)
-    ours, theirs = _eager(imported, pictures), _litert(path, pictures, OpResolverType.AUTO)
+    ours, theirs = _eager(imported, pictures, torch.float32), _litert(path, pictures, OpResolverType.AUTO)
     bound = any(file == name for file, _ in ROUNDING_BOUND)
-    plain = _litert(path, pictures, OpResolverType.BUILTIN_REF) if bound else []
+    # The second opinion: LiteRT's other kernels where rounding is the limit, exact arithmetic elsewhere.
+    label = "LiteRT, plain kernels" if bound else "import in float64"
+    second: list[Any] = _litert(path, pictures, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES) if bound else []
+    second = second or _eager(imported, pictures, torch.float64)
     failures = []
     for output, spec in enumerate(imported.outputs):
-        assert {tuple(out[output].shape) for out in theirs} == {spec.shape}
+        assert {out[output].shape for out in theirs} == {spec.shape}
         scale = max(float(np.abs(out[output]).max()) for out in theirs)
-        error = _largest(ours, theirs, output)
-        own = _largest(plain, theirs, output) if plain else math.nan
+        error, other = _largest(ours, theirs, output), _largest(second, theirs, output)
+        rms = max(float(np.sqrt(np.mean((a[output] - b[output]) ** 2))) for a, b in zip(ours, theirs, strict=True))
         limit = LIMIT * max(1.0, scale)
-        limit = max(limit, 2 * own) if (name, output) in ROUNDING_BOUND else limit
+        worst = max(limit, 4 * other) if (name, output) in ROUNDING_BOUND else limit
         with capsys.disabled():
-            shape = "×".join(map(str, spec.shape))
-            row = f"{name:38} {spec.name:14} {shape:14} scale {scale:9.3g}  max abs {error:8.2e}"
-            print(f"\n{row}  / max(1, scale) {error / max(1.0, scale):8.2e}  LiteRT plain kernels {own:8.2e}", end="")
-        if not error <= limit:
-            failures.append(f"{spec.name}: {error:.2e} > {limit:.2e}")
+            row = (
+                f"{name:37} {spec.name:13} {'×'.join(map(str, spec.shape)):12} scale {scale:8.3g}  max abs {error:.2e}"
+            )
+            print(f"\n{row}  of scale {error / max(1.0, scale):.2e}  rms {rms:.2e}  {label} {other:.2e}", end="")
+        exact = other <= limit or bound
+        if not (error <= worst and rms <= limit and exact):
+            failures.append(f"{spec.name}: max abs {error:.2e} > {worst:.2e}, rms {rms:.2e} or {label} {other:.2e}")
     assert not failures
 
 
@@ -122,7 +132,13 @@ def test_zoo_contract_fits_the_file(name: str, weights: Weights) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if not name.endswith(".data")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(name for name in FILES if not name.endswith(".data") and "heavy" not in name),
+        pytest.param("pose_landmark_heavy.tflite", marks=pytest.mark.full),
+    ],
+)
 def test_export_matches_eager(name: str, weights: Weights) -> None:
     imported = import_tflite(weights(name))
     contract = Contract(inputs=imported.inputs, outputs=imported.outputs)
@@ -135,26 +151,35 @@ def test_export_matches_eager(name: str, weights: Weights) -> None:
         torch.testing.assert_close(left, right, rtol=0, atol=1e-6 * max(1.0, float(right.abs().max())))
 
 
-@pytest.mark.parametrize("name", ["selfie_segmentation.tflite", "pose_landmark_lite.tflite", "pose_detection.tflite"])
-def test_training_lowers_a_loss_and_reaches_every_parameter(name: str, weights: Weights) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "selfie_segmentation.tflite",
+        "pose_landmark_lite.tflite",
+        pytest.param("pose_detection.tflite", marks=pytest.mark.full),
+    ],
+)
+def test_a_training_step_lowers_the_loss_and_reaches_every_parameter(name: str, weights: Weights) -> None:
     imported = import_tflite(weights(name))
     module = imported.module.train()
     picture = torch.from_numpy(_first(_pictures(name, *imported.inputs[0].size_hw)[0]).copy())
     with torch.no_grad():
         targets = [out + 0.1 * out.abs().mean() for out in _all(module(picture))]
-    optimizer = torch.optim.SGD(module.parameters(), lr=1e-7)
-    losses = []
-    for _ in range(3):
-        optimizer.zero_grad()
-        scales = [target.abs().mean() + 1e-6 for target in targets]
-        found = _all(module(picture))
-        loss = sum((((a - b) / s) ** 2).mean() for a, b, s in zip(found, targets, scales, strict=True))
-        assert isinstance(loss, torch.Tensor)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0]
-    assert not [key for key, parameter in module.named_parameters() if parameter.grad is None]
+
+    def loss() -> torch.Tensor:
+        pairs = zip(_all(module(picture)), targets, strict=True)
+        return torch.stack([((out - goal) / (goal.abs().mean() + 1e-6)).square().mean() for out, goal in pairs]).sum()
+
+    before = loss()
+    before.backward()
+    gradients = {key: parameter.grad for key, parameter in module.named_parameters()}
+    assert not [key for key, gradient in gradients.items() if gradient is None]
+    slope = sum(float(gradient.square().sum()) for gradient in gradients.values() if gradient is not None)
+    with torch.no_grad():
+        for parameter in module.parameters():  # as far as should lower the loss by a hundredth, to first order
+            parameter -= 0.01 * before.item() / slope * parameter.grad
+        after = loss()
+    assert after.item() < before.item()
 
 
 def _all(outputs: Any) -> tuple[torch.Tensor, ...]:

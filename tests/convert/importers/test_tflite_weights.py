@@ -141,8 +141,8 @@ def test_sparse_weights_behind_densify(block: dict[int, int], tmp_path: Path) ->
     dense = _uniform(8, 6) * (RNG.random((8, 6)) < 0.4).astype(np.float32)
     values, sparsity = _compress(dense, (0, 1, *([2] if block else [])), {1}, block)
     draft = Draft()
-    source, result, weight = draft.tensor((2, 6)), draft.tensor(), draft.tensor((8, 6))
-    stored = draft.constant(values, "dense/MatMul", shape=(8, 6))
+    source, result, weight = draft.tensor((2, 6)), draft.tensor(), draft.tensor((8, 6), name="scope/dense/MatMul")
+    stored = draft.constant(values, "scope/dense/MatMul_sparse", shape=(8, 6))
     parameters = schema.SparsityParametersT()
     parameters.traversalOrder, parameters.blockMap = list(sparsity.traversal), list(sparsity.block_map)
     parameters.dimMetadata = [_level(level) for level in sparsity.levels]
