@@ -53,6 +53,7 @@ class OutputParity(_Record):
     psnr_db: float
     cosine: float
     scale: float  # largest magnitude of the eager output
+    limit: float  # largest max_abs / scale that the precision and the model allow
 
 
 class TaskParity(_Record):
@@ -68,7 +69,6 @@ class Parity(_Record):
 
     passed: bool
     mode: Mode
-    limit_relative: float  # largest max_abs / scale that the precision and the model allow
     inputs: str  # "real" or "random", and how many
     outputs: tuple[OutputParity, ...] = ()
     task: TaskParity | None = None

@@ -20,7 +20,12 @@ class Limits:
     """Bound an artifact's error: |artifact − eager| ≤ relative · max|eager| for every output."""
 
     relative: float
+    outputs: Mapping[str, float] = field(default_factory=dict)  # other bounds for single outputs, each with a reason
     task: float | None = None  # overrides the task's own limit
+
+    def of(self, output: str) -> float:
+        """Return the relative bound of one output."""
+        return self.outputs.get(output, self.relative)
 
 
 DEFAULT_LIMITS: Mapping[str, Limits] = {
