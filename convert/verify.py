@@ -48,20 +48,15 @@ def verify(artifact: Artifact, reference: Reference, limits: Limits, *, preview:
         session = open_session(artifact)
         answers = [_run(session, artifact, reference.header.contract, sample) for sample in reference.samples]
     except Unexecutable as error:
-        return Parity(
-            passed=False,
-            mode="unverified",
-            limit_relative=limits.relative,
-            inputs=reference.inputs_kind,
-            reason=str(error),
-        )
-    outputs = tuple(_compare(spec, answers, reference.samples) for spec in reference.header.contract.outputs)
+        return Parity(passed=False, mode="unverified", inputs=reference.inputs_kind, reason=str(error))
+    outputs = tuple(
+        _compare(spec, answers, reference.samples, limits.of(spec.name)) for spec in reference.header.contract.outputs
+    )
     task = _compare_task(session, answers, reference, limits, preview)
-    reasons = [*_output_failures(outputs, limits), *_task_failures(task)]
+    reasons = [*_output_failures(outputs), *_task_failures(task)]
     return Parity(
         passed=not reasons,
         mode=session.mode,
-        limit_relative=limits.relative,
         inputs=reference.inputs_kind,
         outputs=outputs,
         task=task,
@@ -90,27 +85,29 @@ def _run(session: Session, artifact: Artifact, contract: Contract, sample: Sampl
     }
 
 
-def _compare(spec: TensorSpec, answers: list[Arrays], samples: tuple[Sample, ...]) -> OutputParity:
+def _compare(spec: TensorSpec, answers: list[Arrays], samples: tuple[Sample, ...], limit: float) -> OutputParity:
     got = np.stack([answer[spec.name] for answer in answers]).astype(np.float64)
     want = np.stack([sample.outputs[spec.name] for sample in samples]).astype(np.float64)
-    return compare_arrays(spec.name, got, want)
+    return compare_arrays(spec.name, got, want, limit)
 
 
-def compare_arrays(name: str, got: NDArray[Any], want: NDArray[Any]) -> OutputParity:
+def compare_arrays(name: str, got: NDArray[Any], want: NDArray[Any], limit: float) -> OutputParity:
     """Measure max abs error, PSNR over the reference's range (dB) and cosine similarity.
 
     Values that are not finite count as the largest error there is.
     """
     scale = float(np.abs(want).max(initial=0.0))
     if not np.isfinite(got).all():
-        return OutputParity(name=name, max_abs=sys.float_info.max, psnr_db=0.0, cosine=0.0, scale=scale)
+        return OutputParity(name=name, max_abs=sys.float_info.max, psnr_db=0.0, cosine=0.0, scale=scale, limit=limit)
     error = np.abs(got - want)
     rmse = float(np.sqrt(np.mean(error**2)))
     spread = float(want.max() - want.min()) or scale or 1.0
     psnr = PSNR_CAP_DB if rmse == 0 else min(PSNR_CAP_DB, 20 * float(np.log10(spread / rmse)))
     norms = float(np.linalg.norm(got) * np.linalg.norm(want))
     cosine = float(np.vdot(got, want)) / norms if norms else float(rmse == 0)
-    return OutputParity(name=name, max_abs=float(error.max(initial=0.0)), psnr_db=psnr, cosine=cosine, scale=scale)
+    return OutputParity(
+        name=name, max_abs=float(error.max(initial=0.0)), psnr_db=psnr, cosine=cosine, scale=scale, limit=limit
+    )
 
 
 def _compare_task(
@@ -149,12 +146,12 @@ def _predict(session: Session, answer: Arrays, contract: Contract, sample: Sampl
     return TASKS[contract.task].decode(answer, contract, sample.frame)
 
 
-def _output_failures(outputs: tuple[OutputParity, ...], limits: Limits) -> list[str]:
+def _output_failures(outputs: tuple[OutputParity, ...]) -> list[str]:
     return [
         f"output {output.name}: max abs error {output.max_abs:.3g} is over "
-        f"{limits.relative:g} × its scale {output.scale:.3g}"
+        f"{output.limit:g} × its scale {output.scale:.3g}"
         for output in outputs
-        if output.max_abs > limits.relative * (output.scale or 1.0)
+        if output.max_abs > output.limit * (output.scale or 1.0)
     ]
 
 

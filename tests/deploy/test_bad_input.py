@@ -91,7 +91,12 @@ def test_a_picture_that_is_none(edge, tiny, tmp_path):
 
 def test_a_picture_of_400_megapixels(edge, tiny, tmp_path):
     huge_png(tmp_path / "huge.png")
-    refused(edge("deploy", f"{tiny}:build", "--input", INPUT, "--data", "huge.png", *TO_ONNX), 2, "20000", "25")
+    refused(
+        edge("deploy", f"{tiny}:build", "--input", INPUT, "--data", "huge.png", *TO_ONNX),
+        2,
+        "huge.png is too large",
+        "25 megapixels",
+    )
 
 
 def test_an_impossible_precision_is_refused_and_the_rest_is_made(edge, tiny, tmp_path):
