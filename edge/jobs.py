@@ -162,15 +162,17 @@ def _main() -> None:
     except EdgeError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     except Exception as error:  # reported to the parent, with the traceback in the log
-        traceback.print_exc()
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         answer = {
             "error": "",
             "message": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}",
         }
     with os.fdopen(result_fd, "wb") as results:
         results.write(json.dumps(answer).encode())
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # the log's disk may be full
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(0)  # some runtimes crash in their destructors at exit; the answer is already written
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import json
 import signal
@@ -77,13 +78,18 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("edge: interrupted; finished artifacts are kept, unfinished ones were removed", err=True)
-        code = 130
     except BrokenPipeError:  # the reader of our output has gone, for example `edge models | head`
         with contextlib.suppress(OSError):
             sys.stdout.close()
         code = 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        click.echo(f"edge: {error.strerror}: {error.filename or 'a file'}; free some space or choose another disk", err=True)
+        code = 1
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("edge: interrupted; finished artifacts are kept, unfinished ones were removed", err=True)
+        code = 130
     sys.exit(code if isinstance(code, int) else 0)
 
 
