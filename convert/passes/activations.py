@@ -85,7 +85,7 @@ def pool_globally(module: GraphModule) -> int:
     return count
 
 
-def _covers(node: Node) -> bool:
+def _covers(node: Any) -> bool:
     if node.target is aten.adaptive_avg_pool2d.default:
         return True
     kernel, padding = argument(node, 1, "kernel_size"), argument(node, 3, "padding", 0)

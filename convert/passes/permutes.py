@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch.fx import GraphModule, Node
 
 from convert.passes._rewrite import aten, calls, insert, replace_node, shape
@@ -26,7 +28,7 @@ def merge_permutes(module: GraphModule) -> int:
     return count
 
 
-def _axes(node: Node) -> list[int]:
+def _axes(node: Any) -> list[int]:
     rank = len(shape(node))
     if node.target is aten.permute.default:
         return [axis % rank for axis in node.args[1]]

@@ -15,6 +15,7 @@ from edge.artifact import Artifact, Mode
 from edge.contract import TensorSpec
 from edge.errors import InputError, MissingError, TargetError
 from edge.runtimes import Session, runtime
+from edge.runtimes._threads import thread_count
 
 
 class ExecutorchSession:
@@ -48,7 +49,11 @@ class ExecutorchSession:
 
 @runtime("executorch")
 def open_executorch(artifact: Artifact) -> Session:
-    """Load the artifact's `.pte`; raises MissingError without the executorch package."""
+    """Load the artifact's `.pte` with `EDGE_THREADS` threads, or one per core.
+
+    Raises MissingError without the executorch package.
+    """
+    set_threads(thread_count())
     return ExecutorchSession(artifact.file(".pte"), artifact.manifest.inputs, artifact.manifest.outputs)
 
 
@@ -69,11 +74,12 @@ def bindings() -> ModuleType:
 
 
 def set_threads(count: int) -> None:
-    """Replace the process-wide thread pool by one of `count` threads; call it while nothing is running.
+    """Give the process-wide thread pool `count` threads; call it while nothing is running.
 
     ExecuTorch reads no environment variable for this: its pool starts with one thread per core.
     """
-    bindings()._unsafe_reset_threadpool(count)
+    if bindings()._threadpool_get_thread_count() != count:
+        bindings()._unsafe_reset_threadpool(count)
 
 
 def _checked(inputs: Mapping[str, NDArray[Any]], spec: TensorSpec) -> NDArray[Any]:
