@@ -131,8 +131,8 @@ def read_conv(module: GraphModule, node: Any) -> Conv | None:
     bias = constant(module, bias_node)
     if weight is None or (bias_node is not None and bias is None):
         return None
-    pairs = [_pair(argument(node, i, name, default)) for i, name, default in _GEOMETRY]
-    return Conv(weight, bias, *pairs, groups=argument(node, 6, "groups", 1))
+    stride, padding, dilation = (_pair(argument(node, i, name, default)) for i, name, default in _GEOMETRY)
+    return Conv(weight, bias, stride, padding, dilation, argument(node, 6, "groups", 1))
 
 
 _GEOMETRY = ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1))

@@ -18,7 +18,7 @@ def merge_permutes(module: GraphModule) -> int:
             continue
         first, second = _axes(source), _axes(node)
         axes = [first[axis] for axis in second]
-        origin = source.args[0]
+        origin: Any = source.args[0]
         if axes == sorted(axes) and (origin.op == "call_function" or all(user.op != "output" for user in node.users)):
             replace_node(node, origin)
         else:

@@ -28,7 +28,12 @@ class ExecutorchSession:
         self._data = path.read_bytes()  # the program points into these bytes: they must live as long as it does
         self._lock = threading.Lock()
         try:
-            self._module = bindings()._load_for_executorch_from_buffer(self._data)
+            native = bindings()
+            check = native.Verification.InternalConsistency  # a damaged file fails here, not while it runs
+            program = native._load_program_from_buffer(
+                self._data, enable_etdump=False, debug_buffer_size=0, program_verification=check
+            )
+            self._method = program.load_method("forward")
         except RuntimeError as error:
             raise TargetError(
                 f"{path}: ExecuTorch cannot load it: {error}; deploy it again with `edge deploy`"
@@ -41,7 +46,7 @@ class ExecutorchSession:
         tensors = [torch.from_numpy(np.ascontiguousarray(_checked(inputs, spec))) for spec in self._inputs]
         with self._lock:
             try:
-                outputs = self._module.forward(tensors, clone_outputs=True)
+                outputs = self._method.call(tensors, clone_outputs=True)
             except RuntimeError as error:
                 raise TargetError(f"ExecuTorch failed while running: {error}") from error
         return {spec.name: tensor.numpy() for spec, tensor in zip(self._outputs, outputs, strict=True)}

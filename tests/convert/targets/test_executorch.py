@@ -31,7 +31,8 @@ def compiled_with_parity(module: nn.Module, folder: Path, atol: float) -> Compil
     compiled = TARGET.compile(export(model), "fp32", folder)
     manifest = Manifest(
         model="tiny", task="tensors", target=TARGET.id, precision="fp32", files=list_files(folder),
-        inputs=compiled.inputs, outputs=compiled.outputs, steps=compiled.steps, source=model.source, needs=compiled.needs,
+        inputs=compiled.inputs, outputs=compiled.outputs, steps=compiled.steps,
+        source=model.source, needs=compiled.needs,
     )  # fmt: skip
     x = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
     output = open_session(Artifact(folder, manifest)).run({"image": x.numpy()})["output_0"]

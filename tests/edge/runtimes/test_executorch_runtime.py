@@ -36,7 +36,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, nn.Module]
     compiled = TARGETS["executorch-xnnpack"].compile(export(model), "fp32", folder)
     manifest = Manifest(
         model="tiny", task="tensors", target="executorch-xnnpack", precision="fp32", files=list_files(folder),
-        inputs=compiled.inputs, outputs=compiled.outputs, steps=compiled.steps, source=model.source, needs=compiled.needs,
+        inputs=compiled.inputs, outputs=compiled.outputs, steps=compiled.steps,
+        source=model.source, needs=compiled.needs,
     )  # fmt: skip
     return Artifact(folder, manifest), module
 
