@@ -83,12 +83,12 @@ def refresh_shapes(module: GraphModule) -> None:
         FakeTensorProp(module, FakeTensorMode(allow_non_fake_inputs=True)).propagate(*_inputs(module))
 
 
-def shape(node: Node) -> tuple[int, ...]:
+def shape(node: Any) -> tuple[int, ...]:
     """Return the shape of a node's tensor."""
     return tuple(node.meta["val"].shape)
 
 
-def argument(node: Node, index: int, name: str, default: Any = None) -> Any:
+def argument(node: Any, index: int, name: str, default: Any = None) -> Any:
     """Return an operator's argument, given by position or by name."""
     return node.args[index] if len(node.args) > index else node.kwargs.get(name, default)
 
@@ -113,7 +113,7 @@ def add_constant(module: GraphModule, value: Tensor) -> Node:
     return node
 
 
-def calls(module: GraphModule, *targets: Any) -> list[Node]:
+def calls(module: GraphModule, *targets: Any) -> list[Any]:
     """Return the call_function nodes of the given operators in order."""
     return [node for node in module.graph.nodes if node.op == "call_function" and node.target in targets]
 
@@ -131,8 +131,8 @@ def read_conv(module: GraphModule, node: Any) -> Conv | None:
     bias = constant(module, bias_node)
     if weight is None or (bias_node is not None and bias is None):
         return None
-    pairs = [_pair(argument(node, i, name, default)) for i, name, default in _GEOMETRY]
-    return Conv(weight, bias, *pairs, groups=argument(node, 6, "groups", 1))
+    stride, padding, dilation = (_pair(argument(node, i, name, default)) for i, name, default in _GEOMETRY)
+    return Conv(weight, bias, stride, padding, dilation, argument(node, 6, "groups", 1))
 
 
 _GEOMETRY = ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1))
@@ -145,7 +145,7 @@ def _pair(value: Any) -> tuple[int, int]:
     return first, second
 
 
-def write_conv(module: GraphModule, source: Node, conv: Conv, before: Node) -> Node:
+def write_conv(module: GraphModule, source: Any, conv: Conv, before: Any) -> Node:
     """Insert a convolution of `source` before a node."""
     with module.graph.inserting_before(before):
         weight = add_constant(module, conv.weight)
@@ -159,7 +159,7 @@ def insert(module: GraphModule, target: Any, args: tuple[Any, ...]) -> Node:
     return module.graph.call_function(target, args)
 
 
-def replace_node(old: Node, new: Node) -> None:
+def replace_node(old: Any, new: Any) -> None:
     """Let every reader of `old` read `new`, and remove `old`."""
     if "val" in old.meta:
         new.meta.setdefault("val", old.meta["val"])

@@ -27,12 +27,12 @@ def fuse_hard_sigmoid(module: GraphModule) -> int:
     """Replace clip(x + 3, 0, 6) / 6 by hard sigmoid."""
     count = 0
     for node in calls(module, aten.div.Tensor, aten.mul.Tensor):
-        source = node.args[0]
+        source: Any = node.args[0]
         wanted = 6.0 if node.target is aten.div.Tensor else 1.0 / 6.0
         factor = _scalar(module, node.args[1])
         if factor is None or abs(factor - wanted) > 1e-6 or not isinstance(source, Node) or len(source.users) != 1:
             continue
-        shifted = source.args[0] if _clip(source) == (0.0, 6.0) else None
+        shifted: Any = source.args[0] if _clip(source) == (0.0, 6.0) else None
         if not only_user(shifted, aten.add.Tensor) or _scalar(module, shifted.args[1]) != 3.0 or shifted.kwargs:
             continue
         with module.graph.inserting_before(node):
@@ -85,7 +85,7 @@ def pool_globally(module: GraphModule) -> int:
     return count
 
 
-def _covers(node: Node) -> bool:
+def _covers(node: Any) -> bool:
     if node.target is aten.adaptive_avg_pool2d.default:
         return True
     kernel, padding = argument(node, 1, "kernel_size"), argument(node, 3, "padding", 0)

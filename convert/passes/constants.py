@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 
 from convert.passes._rewrite import add_constant, constant, replace_node
 
@@ -16,7 +16,8 @@ _SMALL = 4096  # elements that a folded tensor may always have, however small it
 def fold_constants(module: GraphModule) -> int:
     """Replace operators whose inputs are all constant by their result, unless it is much larger than they are."""
     count = 0
-    for node in list(module.graph.nodes):
+    nodes: list[Any] = list(module.graph.nodes)
+    for node in nodes:
         if node.op != "call_function" or not _is_pure(node.target):
             continue
         inputs = [constant(module, source) for source in node.all_input_nodes]
@@ -39,8 +40,8 @@ def _is_pure(target: Any) -> bool:
     return not target._schema.is_mutable and torch.Tag.nondeterministic_seeded not in target.tags
 
 
-def _evaluate(module: GraphModule, node: Node) -> Tensor | None:
+def _evaluate(module: GraphModule, node: Any) -> Tensor | None:
     args = torch.fx.node.map_arg(node.args, lambda source: constant(module, source))
     kwargs = torch.fx.node.map_arg(node.kwargs, lambda source: constant(module, source))
-    value = node.target(*args, **kwargs)  # type: ignore[operator]
+    value = node.target(*args, **kwargs)
     return value if isinstance(value, Tensor) else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch.fx import GraphModule, Node
 
-from convert.passes._rewrite import argument, aten, replace_node, shape
+from convert.passes._rewrite import argument, aten, calls, replace_node, shape
 
 _ALWAYS = frozenset({aten.detach.default, aten.detach_.default, aten.alias.default, aten.lift_fresh_copy.default})
 _COPIES = frozenset({aten.clone.default, aten.contiguous.default})
@@ -24,7 +26,13 @@ _CASTS = frozenset({aten.to.dtype, aten.to.dtype_layout, aten._to_copy.default})
 def remove_identities(module: GraphModule) -> int:
     """Remove dropout, copies, casts to the same type, and reshapes, slices and permutations that change nothing."""
     count = 0
-    for node in list(module.graph.nodes):
+    for check in calls(
+        module, aten._assert_tensor_metadata.default
+    ):  # what a cast leaves; every size and type is fixed
+        module.graph.erase_node(check)
+        count += 1
+    nodes: list[Any] = list(module.graph.nodes)
+    for node in nodes:
         if node.op != "call_function" or not _is_identity(node):
             continue
         source = node.args[0]
@@ -35,7 +43,7 @@ def remove_identities(module: GraphModule) -> int:
     return count
 
 
-def _is_identity(node: Node) -> bool:
+def _is_identity(node: Any) -> bool:
     source = node.args[0] if node.args else None
     if not isinstance(source, Node) or "val" not in source.meta or "val" not in node.meta:
         return False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 
 from convert.passes._rewrite import Conv, argument, aten, calls, only_user, read_conv, replace_node, shape, write_conv
 
@@ -25,7 +26,7 @@ def fuse_padding(module: GraphModule) -> int:
     return count
 
 
-def _symmetric_zeros(node: Node) -> tuple[int, int] | None:
+def _symmetric_zeros(node: Any) -> tuple[int, int] | None:
     """Return (rows, columns) of zeros on each side, or None."""
     sides = list(argument(node, 1, "pad"))
     plain = node.target is aten.constant_pad_nd.default

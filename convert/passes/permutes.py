@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch.fx import GraphModule, Node
 
 from convert.passes._rewrite import aten, calls, insert, replace_node, shape
@@ -16,7 +18,7 @@ def merge_permutes(module: GraphModule) -> int:
             continue
         first, second = _axes(source), _axes(node)
         axes = [first[axis] for axis in second]
-        origin = source.args[0]
+        origin: Any = source.args[0]
         if axes == sorted(axes) and (origin.op == "call_function" or all(user.op != "output" for user in node.users)):
             replace_node(node, origin)
         else:
@@ -26,7 +28,7 @@ def merge_permutes(module: GraphModule) -> int:
     return count
 
 
-def _axes(node: Node) -> list[int]:
+def _axes(node: Any) -> list[int]:
     rank = len(shape(node))
     if node.target is aten.permute.default:
         return [axis % rank for axis in node.args[1]]

@@ -15,6 +15,7 @@ from edge.artifact import Artifact, Mode
 from edge.contract import TensorSpec
 from edge.errors import InputError, MissingError, TargetError
 from edge.runtimes import Session, runtime
+from edge.runtimes._threads import thread_count
 
 
 class ExecutorchSession:
@@ -27,7 +28,12 @@ class ExecutorchSession:
         self._data = path.read_bytes()  # the program points into these bytes: they must live as long as it does
         self._lock = threading.Lock()
         try:
-            self._module = bindings()._load_for_executorch_from_buffer(self._data)
+            native = bindings()
+            check = native.Verification.InternalConsistency  # a damaged file fails here, not while it runs
+            program = native._load_program_from_buffer(
+                self._data, enable_etdump=False, debug_buffer_size=0, program_verification=check
+            )
+            self._method = program.load_method("forward")
         except RuntimeError as error:
             raise TargetError(
                 f"{path}: ExecuTorch cannot load it: {error}; deploy it again with `edge deploy`"
@@ -40,7 +46,7 @@ class ExecutorchSession:
         tensors = [torch.from_numpy(np.ascontiguousarray(_checked(inputs, spec))) for spec in self._inputs]
         with self._lock:
             try:
-                outputs = self._module.forward(tensors, clone_outputs=True)
+                outputs = self._method.call(tensors, clone_outputs=True)
             except RuntimeError as error:
                 raise TargetError(f"ExecuTorch failed while running: {error}") from error
         return {spec.name: tensor.numpy() for spec, tensor in zip(self._outputs, outputs, strict=True)}
@@ -48,7 +54,11 @@ class ExecutorchSession:
 
 @runtime("executorch")
 def open_executorch(artifact: Artifact) -> Session:
-    """Load the artifact's `.pte`; raises MissingError without the executorch package."""
+    """Load the artifact's `.pte` with `EDGE_THREADS` threads, or one per core.
+
+    Raises MissingError without the executorch package.
+    """
+    set_threads(thread_count())
     return ExecutorchSession(artifact.file(".pte"), artifact.manifest.inputs, artifact.manifest.outputs)
 
 
@@ -69,11 +79,12 @@ def bindings() -> ModuleType:
 
 
 def set_threads(count: int) -> None:
-    """Replace the process-wide thread pool by one of `count` threads; call it while nothing is running.
+    """Give the process-wide thread pool `count` threads; call it while nothing is running.
 
     ExecuTorch reads no environment variable for this: its pool starts with one thread per core.
     """
-    bindings()._unsafe_reset_threadpool(count)
+    if bindings()._threadpool_get_thread_count() != count:
+        bindings()._unsafe_reset_threadpool(count)
 
 
 def _checked(inputs: Mapping[str, NDArray[Any]], spec: TensorSpec) -> NDArray[Any]:

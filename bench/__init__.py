@@ -1,0 +1,1 @@
+"""Measurements of what the kit produces, against each runtime's own exporter."""

@@ -1,0 +1,79 @@
+"""The executorch-xnnpack target: delegation of clean and of awkward graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from convert.export import export
+from convert.program import Model
+from convert.targets import TARGETS, Compiled
+from edge.artifact import Artifact, Manifest, Source, list_files
+from edge.contract import Contract, TensorSpec
+from edge.errors import Refused
+from edge.runtimes import open_session
+
+TARGET = TARGETS["executorch-xnnpack"]
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+
+def compiled_with_parity(module: nn.Module, folder: Path, atol: float) -> Compiled:
+    contract = Contract(inputs=(TensorSpec(name="image", shape=(1, 8, 16, 16), layout="NCHW"),))
+    model = Model("tiny", module.eval(), contract, Source(sha256="0" * 64))
+    compiled = TARGET.compile(export(model), "fp32", folder)
+    manifest = Manifest(
+        model="tiny", task="tensors", target=TARGET.id, precision="fp32", files=list_files(folder),
+        inputs=compiled.inputs, outputs=compiled.outputs, steps=compiled.steps,
+        source=model.source, needs=compiled.needs,
+    )  # fmt: skip
+    x = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    output = open_session(Artifact(folder, manifest)).run({"image": x.numpy()})["output_0"]
+    torch.testing.assert_close(torch.from_numpy(output), module(x).detach(), atol=atol, rtol=0)
+    return compiled
+
+
+@pytest.mark.slow
+def test_squeeze_and_excite_is_one_delegate(tmp_path: Path) -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.Hardswish())
+            self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 8, 1), nn.Hardsigmoid())
+            self.mask = nn.Conv2d(8, 1, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.stem(x)
+            return self.mask(y * self.gate(y))
+
+    compiled = compiled_with_parity(Block(), tmp_path, atol=1e-5)
+    assert compiled.delegation is not None
+    assert compiled.delegation.by_unit["portable"] == 0
+    assert compiled.delegation.rejected == ()
+    assert [step.tool for step in compiled.steps] == ["torch.export", "convert.passes", "executorch"]
+    assert {"fold_batch_norm", "fold_hard_sigmoid", "split_single_output"} <= compiled.steps[1].options.keys()
+
+
+@pytest.mark.slow
+def test_operators_left_to_portable_kernels_are_named(tmp_path: Path) -> None:
+    class Awkward(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.atan(x.relu()).sum(dim=1)
+
+    compiled = compiled_with_parity(Awkward(), tmp_path, atol=1e-5)
+    assert compiled.delegation is not None
+    assert compiled.delegation.by_unit["portable"] >= 2
+    assert all(entry.reason for entry in compiled.delegation.rejected)
+    assert any("atan" in entry.op for entry in compiled.delegation.rejected)
+
+
+def test_int8_is_refused_with_what_there_is() -> None:
+    with pytest.raises(Refused, match="fp32"):
+        TARGET.check("int8", "tensors")
