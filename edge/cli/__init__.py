@@ -85,7 +85,9 @@ def main() -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        click.echo(f"edge: {error.strerror}: {error.filename or 'a file'}; free some space or choose another disk", err=True)
+        click.echo(
+            f"edge: {error.strerror}: {error.filename or 'a file'}; free some space or choose another disk", err=True
+        )
         code = 1
     except (click.Abort, KeyboardInterrupt):
         click.echo("edge: interrupted; finished artifacts are kept, unfinished ones were removed", err=True)

@@ -15,7 +15,7 @@ from edge.artifact import Artifact, Mode
 from edge.contract import TensorSpec
 from edge.errors import InputError, MissingError, TargetError
 from edge.runtimes import Session, runtime
-from edge.runtimes._threads import thread_count
+from edge.threads import thread_count
 
 
 class ExecutorchSession:

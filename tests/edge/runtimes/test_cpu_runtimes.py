@@ -6,7 +6,7 @@ from edge.artifact import Artifact, FileEntry, Manifest, Needs, Source
 from edge.contract import TensorSpec
 from edge.errors import TargetError, UsageError
 from edge.runtimes import open_session
-from edge.runtimes._threads import thread_count
+from edge.threads import thread_count
 
 
 def artifact(folder, name, content):
