@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from convert.build import Build, check_build, run_build, status_of
 from convert.header import read_header
@@ -23,13 +21,15 @@ from convert.targets import TARGETS
 from convert.verify import draw_reference
 from edge.artifact import Source, encode_json, file_digest, write_atomic
 from edge.contract import Contract
-from edge.errors import EdgeError, MissingError, StoreError, UsageError
+from edge.errors import EdgeError, MissingError, UsageError
 from edge.jobs import Job, allow_jobs, run_job, stop_all
+from edge.output import exclusive, publish_file, publish_folder, staging_folder
 from edge.profile.protocol import LAUNCHES, measure_host
 from edge.report.html import write_html
 from edge.report.records import REPORT, Report, TargetReport, environment
 from edge.samples import sample_photos
 from edge.store import cached_folder, keep_folder
+from quant.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +56,7 @@ def deploy_model(
     A build that fails is a row of the report and leaves the others whole. Raises EdgeError if nothing could start.
     """
     _check_names(builds)
-    with _exclusive(out), _staging(out) as staging:
+    with exclusive(out), staging_folder(out) as staging:
         prepared = prepare_request(request, staging / "prepared", progress)
         return _deploy(prepared, builds, out, staging, launches, progress)
 
@@ -81,7 +81,7 @@ def deploy(
     builds = [Build(target=target, precision=precision) for target in targets for precision in precisions]
     _check_names(builds)
     pictures = tuple(existing(Path(image)) for image in images)
-    with _exclusive(out), _staging(out) as staging:
+    with exclusive(out), staging_folder(out) as staging:
         folder = staging / "prepared"
         program = prepare(
             Model(name, module, contract, Source(sha256="", origin="an nn.Module in memory")), pictures, folder
@@ -139,7 +139,7 @@ def _deploy(
     draw_reference(reference, staging / PREVIEW)
     rows = _build_all(prepared, builds, out, staging, launches, progress)
     if (staging / PREVIEW).is_file():
-        _publish_file(staging / PREVIEW, out / PREVIEW)
+        publish_file(staging / PREVIEW, out / PREVIEW)
     report = Report(
         model=header.name,
         task=header.contract.task,
@@ -256,22 +256,12 @@ def _publish(build: Build, row: TargetReport, staging: Path, out: Path) -> Targe
     if row.status != "ok":
         return row
     staged = staging / build.folder_name
-    place, old = out / build.folder_name, staging / f"{build.folder_name}.old"
-    with _disk_errors(out):
-        if place.exists():
-            place.rename(old)
-        (staged / "artifact").rename(place)
+    publish_folder(staged / "artifact", out / build.folder_name, staging / f"{build.folder_name}.old")
     preview = ""
     if (staged / PREVIEW).is_file():
         preview = f"previews/{build.folder_name}.png"
-        (out / "previews").mkdir(exist_ok=True)
-        _publish_file(staged / PREVIEW, out / preview)
+        publish_file(staged / PREVIEW, out / preview)
     return msgspec.structs.replace(row, folder=build.folder_name, preview=preview)
-
-
-def _publish_file(source: Path, target: Path) -> None:
-    with _disk_errors(target):
-        source.replace(target)
 
 
 def _check_names(builds: Sequence[Build]) -> None:
@@ -279,43 +269,4 @@ def _check_names(builds: Sequence[Build]) -> None:
         raise UsageError("no target given; add --target NAME (`edge targets` lists them)")
     for build in builds:
         TARGETS[build.target]
-
-
-@contextlib.contextmanager
-def _exclusive(out: Path) -> Iterator[None]:
-    """Hold the output folder's lock; a second deploy into it is refused at once."""
-    with _disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UsageError(f"another deploy is writing into {out}; wait for it or choose another --out") from None
-    except OSError as error:
-        raise StoreError(f"cannot write into {out}: {error.strerror}; choose another --out") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """A folder inside `out` for unfinished work; what an earlier, killed run left there is removed first."""
-    for left in out.glob(".staging-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    with (
-        _disk_errors(out),
-        tempfile.TemporaryDirectory(dir=out, prefix=".staging-", ignore_cleanup_errors=True) as folder,
-    ):
-        yield Path(folder)
-
-
-@contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"cannot write into {path}: {error.strerror or error}; free some space or choose another --out"
-        ) from error
+        PRECISIONS[build.precision]

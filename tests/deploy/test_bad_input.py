@@ -100,7 +100,7 @@ def test_a_picture_of_400_megapixels(edge, tiny, tmp_path):
 
 
 def test_an_impossible_precision_is_refused_and_the_rest_is_made(edge, tiny, tmp_path):
-    precisions = ["--precision", "fp32", "--precision", "int1"]
+    precisions = ["--precision", "fp32", "--precision", "int8"]
     done = edge("deploy", f"{tiny}:build", "--input", INPUT, *precisions, *TO_ONNX, "--json")
     assert done.code == 2, done.stderr
     assert [row["status"] for row in done.report["targets"]] == ["ok", "refused"]

@@ -62,6 +62,7 @@ def test_every_command_explains_itself(name):
         (["deplo"], 2, ["unknown command 'deplo'", "did you mean deploy"]),
         (["deploy", "blazepose-ful", "--target", "onnx-cpu", "--out", "o"], 2, ["unknown model", "blazepose-full"]),
         (["deploy", "blazepose-full", "--target", "onx-cpu", "--out", "o"], 2, ["unknown target", "onnx-cpu"]),
+        (["deploy", "blazepose-full", "--target", "onnx-cpu", "--precision", "fp61", "--out", "o"], 2, ["fp16"]),
         (["deploy", "blazepose-full", "--out", "o"], 2, ["no target given", "edge targets"]),
         (["deploy", "nofile.py:build", "--input", "x=1x3", "--target", "onnx-cpu", "--out", "o"], 2, ["nofile.py"]),
         (["deploy", "m.py:build", "--input", "x=1xx3", "--target", "onnx-cpu", "--out", "o"], 2, ["x=1xx3"]),
