@@ -12,8 +12,9 @@ EdgeError                 1
 │   ├── JobKilled         1   its child process died from a signal
 │   └── JobTimeout        1   its child process took too long
 ├── Unexecutable          1   this artifact cannot be executed here; its parity is unverified
-├── StoreError            1   a download, a hash or the disk went wrong
-└── ParityError           4   the artifact does not compute what the model computes
+└── StoreError            1   a download, a hash or the disk went wrong
+
+An artifact that does not compute what the model computes is a result, not an error: `edge` ends with 4.
 """
 
 from __future__ import annotations
@@ -91,9 +92,3 @@ class Unexecutable(EdgeError):
 
 class StoreError(EdgeError):
     """Report a download that broke, a file whose hash is wrong, or a disk that is full."""
-
-
-class ParityError(EdgeError):
-    """Report an artifact whose outputs leave the limits of its precision."""
-
-    exit_code = 4

@@ -148,10 +148,8 @@ def test_stop_all_ends_running_jobs_and_starts_no_more(job, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG exists on Linux only")
 def test_a_job_dies_with_its_parent(tmp_path, request):
     pids = tmp_path / "pids"
-    code = (
-        "from pathlib import Path; from edge.jobs import Job, run_job;"
-        f"run_job(Job(function='test_jobs:hang', payload={{'pids': {str(pids)!r}}}, log=Path({str(tmp_path / 'log')!r})))"
-    )
+    job = f"Job(function='test_jobs:hang', payload={{'pids': {str(pids)!r}}}, log=Path({str(tmp_path / 'log')!r}))"
+    code = f"from pathlib import Path; from edge.jobs import Job, run_job; run_job({job})"
     path = os.pathsep.join([str(request.path.parent), str(request.config.rootpath)])
     parent = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path})
     wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
