@@ -15,7 +15,7 @@ from convert.export import example_inputs, export, flatten
 from convert.load import load, load_exported, load_user
 from convert.program import Model, Program, save_program
 from convert.reference import Arrays, Sample, write_samples
-from edge.contract import Contract, Preprocess
+from edge.contract import Contract, Preprocess, takes_image
 from edge.images import read_image
 from edge.tasks import TASKS, Image, Region
 from edge.tasks.pose import find_person
@@ -63,11 +63,6 @@ def make_samples(contract: Contract, name: str, images: Sequence[Path]) -> list[
             for seed in range(RANDOM_SAMPLES)
         ]
     return [_image_sample(image_contract(contract), name, path) for path in images]
-
-
-def takes_image(contract: Contract) -> bool:
-    """Say whether the model's one input is a picture."""
-    return len(contract.inputs) == 1 and bool(contract.inputs[0].layout)
 
 
 def image_contract(contract: Contract) -> Contract:

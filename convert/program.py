@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,11 +51,21 @@ def load_program(folder: Path) -> Program:
     return Program(header.name, exported, header.contract, header.source, header.steps)
 
 
+def weights_digest(module: nn.Module) -> str:
+    """Return the hex SHA-256 of a module's state: names, shapes, dtypes and bytes, in name order."""
+    return _digest(module.state_dict()).hexdigest()
+
+
 def program_digest(program: Program, *parts: str) -> str:
     """Return a key of a program's graph, weights and contract, joined with further parts."""
-    digest = hashlib.sha256(str(program.exported.graph).encode())
-    for name, tensor in sorted(program.exported.state_dict.items()):
-        data = tensor.detach().contiguous().view(-1).cpu()
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(data.numpy().tobytes())
-    return content_key(digest.hexdigest(), str(program.contract), *parts)
+    weights = _digest({**program.exported.state_dict, **program.exported.constants})
+    return content_key(str(program.exported.graph), weights.hexdigest(), str(program.contract), *parts)
+
+
+def _digest(tensors: Mapping[str, object]) -> hashlib._Hash:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        if isinstance(tensor, torch.Tensor):
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest

@@ -92,6 +92,11 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
 
 
+def takes_image(contract: Contract) -> bool:
+    """Say whether the model's one input is a picture."""
+    return len(contract.inputs) == 1 and bool(contract.inputs[0].layout)
+
+
 def parse_tensor(text: str) -> TensorSpec:
     """Read `name=1x3x256x256[:dtype]`; 4 axes with 3 or 1 channels second or last are taken as an image.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from convert.reference import read_reference
 from convert.targets import TARGETS
 from convert.verify import draw_reference
 from edge.artifact import Source, encode_json, file_digest, write_atomic
-from edge.contract import Contract
+from edge.contract import Contract, takes_image
 from edge.errors import EdgeError, MissingError, UsageError
 from edge.jobs import Job, allow_jobs, run_job, stop_all
 from edge.output import exclusive, publish_file, publish_folder, staging_folder
@@ -75,16 +76,20 @@ def deploy(
 ) -> Report:
     """Deploy an nn.Module: the Python side of `edge deploy`."""
     from convert.prepare import prepare
-    from convert.program import Model, program_digest
+    from convert.program import Model, program_digest, weights_digest
 
     out = Path(out)
     builds = [Build(target=target, precision=precision) for target in targets for precision in precisions]
     _check_names(builds)
     pictures = tuple(existing(Path(image)) for image in images)
+    if not pictures and takes_image(contract):
+        pictures = _photos(progress)
     with exclusive(out), staging_folder(out) as staging:
         folder = staging / "prepared"
         program = prepare(
-            Model(name, module, contract, Source(sha256="", origin="an nn.Module in memory")), pictures, folder
+            Model(name, module, contract, Source(sha256=weights_digest(module), origin="a module in memory")),
+            pictures,
+            folder,
         )
         key = program_digest(program, *(file_digest(picture) for picture in pictures), kit_digest())
         return _deploy(Prepared(folder, key), builds, out, staging, launches, progress)
@@ -92,8 +97,8 @@ def deploy(
 
 def prepare_request(request: ModelRequest, folder: Path, progress: Progress) -> Prepared:
     """Load, run and export the requested model in a child process, or take an earlier run's result."""
-    if not request.images and _wants_photos(request):
-        request = _with_photos(request, progress)
+    if not request.images and (request.contract is None or takes_image(request.contract)):
+        request = dataclasses.replace(request, images=_photos(progress))
     key = prepared_key(request)
     if found := cached_folder("prepared", key):
         return Prepared(found, key)
@@ -111,24 +116,13 @@ def prepare_request(request: ModelRequest, folder: Path, progress: Progress) -> 
     return Prepared(keep_folder("prepared", key, folder), key)
 
 
-def _wants_photos(request: ModelRequest) -> bool:
-    contract = request.contract
-    return contract is None or (len(contract.inputs) == 1 and bool(contract.inputs[0].layout))
-
-
-def _with_photos(request: ModelRequest, progress: Progress) -> ModelRequest:
+def _photos(progress: Progress) -> tuple[Path, ...]:
+    """Return the sample photographs, or none, and say so, if they cannot be had."""
     try:
-        photos = sample_photos()
+        return sample_photos()
     except MissingError as error:
         progress(f"warning  no photographs to compare on, seeded random inputs are used instead: {error}")
-        return request
-    return ModelRequest(
-        model=request.model,
-        checkpoint=request.checkpoint,
-        contract=request.contract,
-        images=photos,
-        random_weights=request.random_weights,
-    )
+        return ()
 
 
 def _deploy(
