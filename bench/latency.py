@@ -137,9 +137,8 @@ def _print(results: dict[str, Medians], options: argparse.Namespace) -> None:
     for model, medians in results.items():
         for name, value in medians.items():
             stock = medians.get(f"{name.split(' ')[0]} stock")
-            print(
-                f"| {model} | {name} | {value:.2f} | {_ratio(value, medians.get(_REFERENCE))} | {_ratio(value, stock)} |"
-            )
+            ratios = f"{_ratio(value, medians.get(_REFERENCE))} | {_ratio(value, stock)}"
+            print(f"| {model} | {name} | {value:.2f} | {ratios} |")
 
 
 def _ratio(value: float, reference: float | None) -> str:

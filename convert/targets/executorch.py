@@ -26,19 +26,26 @@ MIN_RUNTIME = "executorch 1.5"
     "executorch-xnnpack",
     runtime="executorch",
     summary="ExecuTorch .pte, XNNPACK on the CPU (Android, iOS, Linux)",
-    precisions=("fp32",),
+    precisions=("fp32", "fp16"),
     packages=("executorch",),
     extra="executorch",
     execution="native",
 )
 def compile_xnnpack(program: Program, precision: str, folder: Path) -> Compiled:
-    """Write model.pte.
+    """Write model.pte; fp16 computes in half precision between float32 inputs and outputs.
 
-    Raises TargetError if the program cannot be lowered.
+    XNNPACK's files keep weights as float32, so fp16 does not shrink them. Raises TargetError if the program cannot
+    be lowered, Refused if a weight exceeds float16.
     """
     from convert.passes import optimize
 
     program = optimize(program, "executorch")
+    if precision == "fp16":
+        from convert.passes.half import to_half
+        from convert.targets._half import check_half_range
+
+        check_half_range(program)
+        program = to_half(program)
     lowered, reasons = _lower(program)
     delegation = count_delegation(lowered.exported_program().graph_module, reasons)  # before memory planning adds ops
     data: bytes = lowered.to_executorch().buffer

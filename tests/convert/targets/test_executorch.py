@@ -25,12 +25,12 @@ pytestmark = [
 ]
 
 
-def compiled_with_parity(module: nn.Module, folder: Path, atol: float) -> Compiled:
+def compiled_with_parity(module: nn.Module, folder: Path, atol: float, precision: str = "fp32") -> Compiled:
     contract = Contract(inputs=(TensorSpec(name="image", shape=(1, 8, 16, 16), layout="NCHW"),))
     model = Model("tiny", module.eval(), contract, Source(sha256="0" * 64))
-    compiled = TARGET.compile(export(model), "fp32", folder)
+    compiled = TARGET.compile(export(model), precision, folder)
     manifest = Manifest(
-        model="tiny", task="tensors", target=TARGET.id, precision="fp32", files=list_files(folder),
+        model="tiny", task="tensors", target=TARGET.id, precision=precision, files=list_files(folder),
         inputs=compiled.inputs, outputs=compiled.outputs, steps=compiled.steps,
         source=model.source, needs=compiled.needs,
     )  # fmt: skip
@@ -72,6 +72,25 @@ def test_operators_left_to_portable_kernels_are_named(tmp_path: Path) -> None:
     assert compiled.delegation.by_unit["portable"] >= 2
     assert all(entry.reason for entry in compiled.delegation.rejected)
     assert any("atan" in entry.op for entry in compiled.delegation.rejected)
+
+
+@pytest.mark.slow
+def test_half_precision_is_delegated_and_near(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Hardswish(), nn.AdaptiveAvgPool2d(1))
+    compiled = compiled_with_parity(module, tmp_path, atol=2e-3, precision="fp16")
+    assert [step.tool for step in compiled.steps][-2:] == ["convert.passes.half", "executorch"]
+    assert compiled.outputs[0].dtype == "float32"
+    assert compiled.delegation is not None
+    assert all("_to_dim_order_copy" in entry.op for entry in compiled.delegation.rejected)  # the casts at the border
+
+
+@pytest.mark.slow
+def test_weights_beyond_half_precision_are_refused(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(8, 8, 1))
+    with torch.no_grad():
+        module[0].weight[0] = 1e6
+    with pytest.raises(Refused, match="fp32"):
+        compiled_with_parity(module, tmp_path, atol=1, precision="fp16")
 
 
 def test_int8_is_refused_with_what_there_is() -> None:
