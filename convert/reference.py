@@ -47,6 +47,11 @@ class Reference:
     samples: tuple[Sample, ...]
 
     @property
+    def shown(self) -> Sample | None:
+        """Return the sample that previews are drawn on: the first with a picture and a result in it."""
+        return next((sample for sample in self.samples if sample.image is not None and sample.frame is not None), None)
+
+    @property
     def inputs_kind(self) -> str:
         """Return how the inputs came about, for the manifest: `real: 3` or `random: 2`."""
         real = sum(sample.image is not None for sample in self.samples)

@@ -116,14 +116,15 @@ def _compare_task(
     contract = reference.header.contract
     task = TASKS[contract.task]
     values: list[float] = []
-    for index, (answer, sample) in enumerate(zip(answers, reference.samples, strict=True)):
+    shown = reference.shown
+    for answer, sample in zip(answers, reference.samples, strict=True):
         if sample.image is None or sample.frame is None or not task.metric:
             continue
         expected = task.decode(sample.outputs, contract, sample.frame)
         result = _predict(session, answer, contract, sample, expected)
         if not getattr(expected, "empty", False):
             values.append(task.compare(result, expected))
-        if index == 0 and preview is not None:
+        if sample is shown and preview is not None:
             write_image(preview, task.draw(read_image(sample.image), result))
     if not values:
         return None
@@ -164,8 +165,8 @@ def _task_failures(task: TaskParity | None) -> list[str]:
 def draw_reference(reference: Reference, preview: Path) -> None:
     """Draw the eager model's result on the first picture; writes nothing for inputs that are no pictures."""
     contract = reference.header.contract
-    sample = reference.samples[0]
-    if sample.image is None or sample.frame is None:
+    sample = reference.shown
+    if sample is None or sample.image is None or sample.frame is None:
         return
     task = TASKS[contract.task]
     write_image(preview, task.draw(read_image(sample.image), task.decode(sample.outputs, contract, sample.frame)))
