@@ -72,22 +72,18 @@ def load_model(name: str) -> Model:
 
 def build_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Make one artifact in `folder`; runs in a child process."""
-    from convert.export import complete_contract
+    from convert.compile import compile_program
+    from convert.export import complete_contract, export
 
-    model = complete_contract(load_model(payload["model"]))
     folder, target = Path(payload["folder"]), payload["target"]
-    if payload["stock"]:
-        inputs, outputs = _STOCK[target](model, folder)
-        runtime_needs = Needs(min_runtime="")
-    else:
-        from convert.export import export
-        from convert.targets import TARGETS
-
-        compiled = TARGETS[target].compile(export(model), PRECISION, folder)
-        inputs, outputs, runtime_needs = compiled.inputs, compiled.outputs, compiled.needs
+    if not payload["stock"]:
+        compile_program(export(load_model(payload["model"])), target, PRECISION, folder)
+        return {}
+    model = complete_contract(load_model(payload["model"]))
+    inputs, outputs = _STOCK[target](model, folder)
     manifest = Manifest(
         model=model.name, task=model.contract.task, target=target, precision=PRECISION, files=list_files(folder),
-        inputs=inputs, outputs=outputs, steps=(), source=model.source, needs=runtime_needs,
+        inputs=inputs, outputs=outputs, steps=(), source=model.source, needs=Needs(min_runtime=""),
     )  # fmt: skip
     write_manifest(folder, manifest)
     return {}

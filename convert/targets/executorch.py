@@ -37,9 +37,7 @@ def compile_xnnpack(program: Program, precision: str, folder: Path) -> Compiled:
     XNNPACK's files keep weights as float32, so fp16 does not shrink them. Raises TargetError if the program cannot
     be lowered, Refused if a weight exceeds float16.
     """
-    from convert.passes import optimize
-
-    program = optimize(program, "executorch")
+    before = len(program.steps)
     if precision == "fp16":
         from convert.passes.half import to_half
         from convert.targets._half import check_half_range
@@ -56,7 +54,7 @@ def compile_xnnpack(program: Program, precision: str, folder: Path) -> Compiled:
     return Compiled(
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,
-        steps=(*program.steps, step),
+        steps=(*program.steps[before:], step),
         needs=Needs(min_runtime=MIN_RUNTIME),
         delegation=delegation,
     )

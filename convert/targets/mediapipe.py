@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from convert.targets import Compiled, target
 from edge.artifact import Needs, Step, write_atomic
 from edge.errors import Refused
+from edge.store import cached_folder, keep_folder
 
 if TYPE_CHECKING:
     from convert.program import Program
@@ -109,7 +111,27 @@ def pose_bundle(program: Program, other: Program, precision: str) -> bytes:
         raise Refused(
             f"{program.name} and {other.name} are both for {program.contract.task}; a bundle needs one of each"
         )
-    return bundle({member: _with_metadata(programs[task], precision, None) for task, member in MEMBERS.items()})
+    networks = {
+        program.contract.task: _with_metadata(program, precision, None),
+        other.contract.task: _kept(other, precision),
+    }
+    return bundle({member: networks[task] for task, member in MEMBERS.items()})
+
+
+def _kept(program: Program, precision: str) -> bytes:
+    """Return the companion's file from the cache, or make it once: every bundle of a family holds the same one."""
+    from convert.keys import kit_digest
+    from convert.program import program_digest
+
+    versions = [metadata.version(name) for name in ("torch", "litert-torch", "ai-edge-quantizer", "mediapipe")]
+    key = program_digest(program, precision, kit_digest(), *versions)
+    if found := cached_folder("artifacts", key):
+        return (found / "network.tflite").read_bytes()
+    content = _with_metadata(program, precision, None)
+    with tempfile.TemporaryDirectory() as folder:
+        write_atomic(Path(folder) / "network.tflite", content)
+        keep_folder("artifacts", key, Path(folder))
+    return content
 
 
 def companion(program: Program) -> Program:

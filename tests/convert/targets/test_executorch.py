@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from convert.compile import compile_program
 from convert.export import export
 from convert.program import Model
-from convert.targets import TARGETS, Compiled
-from edge.artifact import Artifact, Manifest, Source, list_files
+from convert.targets import TARGETS
+from edge.artifact import Manifest, Source
 from edge.contract import Contract, TensorSpec
 from edge.errors import Refused
 from edge.runtimes import open_session
@@ -25,19 +26,14 @@ pytestmark = [
 ]
 
 
-def compiled_with_parity(module: nn.Module, folder: Path, atol: float, precision: str = "fp32") -> Compiled:
+def compiled_with_parity(module: nn.Module, folder: Path, atol: float, precision: str = "fp32") -> Manifest:
     contract = Contract(inputs=(TensorSpec(name="image", shape=(1, 8, 16, 16), layout="NCHW"),))
     model = Model("tiny", module.eval(), contract, Source(sha256="0" * 64))
-    compiled = TARGET.compile(export(model), precision, folder)
-    manifest = Manifest(
-        model="tiny", task="tensors", target=TARGET.id, precision=precision, files=list_files(folder),
-        inputs=compiled.inputs, outputs=compiled.outputs, steps=compiled.steps,
-        source=model.source, needs=compiled.needs,
-    )  # fmt: skip
+    artifact = compile_program(export(model), "executorch-xnnpack", precision, folder)
     x = torch.randn(1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
-    output = open_session(Artifact(folder, manifest)).run({"image": x.numpy()})["output_0"]
+    output = open_session(artifact).run({"image": x.numpy()})["output_0"]
     torch.testing.assert_close(torch.from_numpy(output), module(x).detach(), atol=atol, rtol=0)
-    return compiled
+    return artifact.manifest
 
 
 @pytest.mark.slow
