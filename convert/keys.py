@@ -31,6 +31,7 @@ class ModelRequest:
     checkpoint: Path | None = None
     contract: Contract | None = None
     images: tuple[Path, ...] = ()
+    own_images: bool = False  # the user named the pictures: a model that takes none is then an error
     random_weights: bool = False
 
 
@@ -40,9 +41,9 @@ def prepared_key(request: ModelRequest) -> str:
         "prepared",
         request.model,
         *_model_parts(request),
-        file_digest(existing(request.checkpoint)) if request.checkpoint else "",
+        *((request.checkpoint.name, file_digest(existing(request.checkpoint))) if request.checkpoint else ()),
         msgspec.json.encode(request.contract).decode() if request.contract else "",
-        str(request.random_weights),
+        str((request.random_weights, request.own_images)),
         *(file_digest(existing(image)) for image in request.images),
         installed_version("torch"),
         kit_digest(),

@@ -85,7 +85,7 @@ def load_user(spec: str, checkpoint: Path | None = None, contract: Contract | No
         source = _load_weights(module, checkpoint, spec)
     else:
         source = Source(sha256=file_digest(path), origin=f"weights as built by {path.name}")
-    return Model(path.stem, module.eval(), contract, source)
+    return Model(own_name(path.stem), module.eval(), contract, source)
 
 
 def load_exported(path: Path, contract: Contract | None = None) -> Model:
@@ -96,4 +96,11 @@ def load_exported(path: Path, contract: Contract | None = None) -> Model:
     program = read_exported(path)
     if contract is None:
         contract = Contract(inputs=graph_inputs(program, path))
-    return Model(path.stem, FrozenGraph(program), contract, Source(sha256=file_digest(path), origin=path.name))
+    return Model(
+        own_name(path.stem), FrozenGraph(program), contract, Source(sha256=file_digest(path), origin=path.name)
+    )
+
+
+def own_name(stem: str) -> str:
+    """Return the name of a user's model; one that the zoo has is marked, for the zoo's limits are not its own."""
+    return f"{stem}-own" if stem in MODELS else stem

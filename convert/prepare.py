@@ -16,6 +16,7 @@ from convert.load import load, load_exported, load_user
 from convert.program import Model, Program, save_program
 from convert.reference import Arrays, Sample, write_samples
 from edge.contract import Contract, Preprocess, takes_image
+from edge.errors import ContractError, UsageError
 from edge.images import read_image
 from edge.tasks import TASKS, Image, Region
 from edge.tasks.pose import find_person
@@ -28,17 +29,25 @@ DETECTOR = "blazepose-detector"  # finds people for landmark models that the zoo
 def prepare_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Load the model that the payload describes and prepare it; the child-process side of `prepare`."""
     checkpoint = Path(payload["checkpoint"]) if payload["checkpoint"] else None
+    given = [Path(image) for image in payload["images"]]
     contract = msgspec.convert(payload["contract"], Contract) if payload["contract"] else None
     model = load_any(payload["model"], checkpoint, contract, random_weights=payload["random_weights"])
-    prepare(model, [Path(image) for image in payload["images"]], Path(payload["folder"]))
+    if payload["own_images"] and not takes_image(model.contract):
+        raise UsageError(f"{model.name} does not take one colour picture, so --data cannot be used; leave it out")
+    prepare(model, given, Path(payload["folder"]))
     return {}
 
 
 def load_any(spec: str, checkpoint: Path | None, contract: Contract | None, *, random_weights: bool = False) -> Model:
     """Load a zoo model by name, a user's `file.py:function`, or a `.pt2`."""
-    if ".py:" in spec:
+    own, whole = ".py:" in spec, spec.endswith(".pt2")
+    if random_weights and (own or whole):
+        raise UsageError(f"--random-weights is for networks of the zoo; {spec} comes with weights of its own")
+    if checkpoint is not None and whole:
+        raise UsageError(f"{spec} holds its weights; leave --checkpoint {checkpoint} out")
+    if own:
         return load_user(spec, checkpoint, contract)
-    if spec.endswith(".pt2"):
+    if whole:
         return load_exported(Path(spec), contract)
     return load(spec, checkpoint, random_weights=random_weights)
 
@@ -97,7 +106,14 @@ def run_eager(model: Model, contract: Contract, inputs: Arrays) -> Arrays:
 
 
 def _answer(model: Model, contract: Contract, sample: Sample) -> Sample:
-    return Sample(sample.image, sample.frame, sample.inputs, run_eager(model, contract, sample.inputs))
+    outputs = run_eager(model, contract, sample.inputs)
+    for name, value in outputs.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise ContractError(
+                f"the eager model's output {name} holds NaN or infinity for {sample.image or 'a random input'}; "
+                "nothing can be compared with it"
+            )
+    return Sample(sample.image, sample.frame, sample.inputs, outputs)
 
 
 def _named(contract: Contract, tensors: tuple[Tensor, ...]) -> Arrays:

@@ -59,7 +59,8 @@ def weights_digest(module: nn.Module) -> str:
 def program_digest(program: Program, *parts: str) -> str:
     """Return a key of a program's graph, weights and contract, joined with further parts."""
     weights = _digest({**program.exported.state_dict, **program.exported.constants})
-    return content_key(str(program.exported.graph), weights.hexdigest(), str(program.contract), *parts)
+    names = (program.name, str(program.source), str(program.steps), str(program.contract))
+    return content_key(*names, str(program.exported.graph), weights.hexdigest(), *parts)
 
 
 def _digest(tensors: Mapping[str, object]) -> hashlib._Hash:

@@ -152,7 +152,7 @@ def _output_failures(outputs: tuple[OutputParity, ...]) -> list[str]:
         f"output {output.name}: max abs error {output.max_abs:.3g} is over "
         f"{output.limit:g} × its scale {output.scale:.3g}"
         for output in outputs
-        if output.max_abs > output.limit * (output.scale or 1.0)
+        if not output.max_abs <= output.limit * (output.scale or 1.0)  # false for NaN too
     ]
 
 

@@ -93,8 +93,12 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def takes_image(contract: Contract) -> bool:
-    """Say whether the model's one input is a picture."""
-    return len(contract.inputs) == 1 and bool(contract.inputs[0].layout)
+    """Say whether the model's one input is one colour picture."""
+    spec = contract.inputs[0]
+    pictures = {"NCHW": (1, 3), "NHWC": (1, 3), "": None}[spec.layout]
+    if pictures is None or len(contract.inputs) != 1:
+        return False
+    return (spec.shape[0], spec.shape[1 if spec.layout == "NCHW" else 3]) == pictures
 
 
 def parse_tensor(text: str) -> TensorSpec:

@@ -20,9 +20,9 @@ from convert.keys import ModelRequest, artifact_key, existing, kit_digest, prepa
 from convert.reference import read_reference
 from convert.targets import TARGETS
 from convert.verify import draw_reference
-from edge.artifact import Source, encode_json, file_digest, write_atomic
+from edge.artifact import Source, check_files, encode_json, file_digest, read_manifest, write_atomic
 from edge.contract import Contract, takes_image
-from edge.errors import EdgeError, MissingError, UsageError
+from edge.errors import EdgeError, InputError, MissingError, StoreError, UsageError
 from edge.jobs import Job, allow_jobs, run_job, stop_all
 from edge.output import exclusive, publish_file, publish_folder, staging_folder
 from edge.profile.protocol import LAUNCHES, measure_host
@@ -56,6 +56,7 @@ def deploy_model(
 
     A build that fails is a row of the report and leaves the others whole. Raises EdgeError if nothing could start.
     """
+    builds = tuple(dict.fromkeys(builds))
     _check_names(builds)
     with exclusive(out), staging_folder(out) as staging:
         prepared = prepare_request(request, staging / "prepared", progress)
@@ -79,7 +80,8 @@ def deploy(
     from convert.program import Model, program_digest, weights_digest
 
     out = Path(out)
-    builds = [Build(target=target, precision=precision) for target in targets for precision in precisions]
+    pairs = [Build(target=target, precision=precision) for target in targets for precision in precisions]
+    builds = tuple(dict.fromkeys(pairs))
     _check_names(builds)
     pictures = tuple(existing(Path(image)) for image in images)
     if not pictures and takes_image(contract):
@@ -108,6 +110,7 @@ def prepare_request(request: ModelRequest, folder: Path, progress: Progress) -> 
         "checkpoint": str(request.checkpoint.resolve()) if request.checkpoint else "",
         "contract": msgspec.to_builtins(request.contract) if request.contract else None,
         "images": [str(image.resolve()) for image in request.images],
+        "own_images": request.own_images,
         "random_weights": request.random_weights,
         "folder": str(folder),
     }
@@ -120,7 +123,7 @@ def _photos(progress: Progress) -> tuple[Path, ...]:
     """Return the sample photographs, or none, and say so, if they cannot be had."""
     try:
         return sample_photos()
-    except MissingError as error:
+    except (MissingError, StoreError) as error:
         progress(f"warning  no photographs to compare on, seeded random inputs are used instead: {error}")
         return ()
 
@@ -131,8 +134,9 @@ def _deploy(
     reference = read_reference(prepared.folder)
     header = reference.header
     draw_reference(reference, staging / PREVIEW)
+    shown = (staging / PREVIEW).is_file()
     rows = _build_all(prepared, builds, out, staging, launches, progress)
-    if (staging / PREVIEW).is_file():
+    if shown:
         publish_file(staging / PREVIEW, out / PREVIEW)
     report = Report(
         model=header.name,
@@ -141,7 +145,7 @@ def _deploy(
         environment=environment(),
         targets=tuple(rows),
         inputs=reference.inputs_kind,
-        preview=PREVIEW if (out / PREVIEW).is_file() else "",
+        preview=PREVIEW if shown else "",
     )
     write_atomic(out / REPORT, encode_json(report))
     write_html([out], out)
@@ -157,9 +161,8 @@ def _build_all(
     todo: list[Build] = []
     for build in builds:
         key = artifact_key(prepared.key, TARGETS[build.target], build.precision, launches)
-        if found := cached_folder("artifacts", key):
-            shutil.copytree(found, staging / build.folder_name)
-            rows[build] = _read_row(staging / build.folder_name)
+        if row := _from_cache(key, staging / build.folder_name):
+            rows[build] = row
             progress(f"cached   {build}")
             continue
         try:
@@ -207,7 +210,6 @@ def _log(out: Path, build: Build) -> Path:
 @contextlib.contextmanager
 def _stoppable_pool() -> Iterator[ThreadPoolExecutor]:
     """A pool of one worker a core; an interrupt ends the children before it waits for the workers."""
-    allow_jobs()
     pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
     try:
         yield pool
@@ -216,6 +218,7 @@ def _stoppable_pool() -> Iterator[ThreadPoolExecutor]:
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        allow_jobs()
 
 
 def _time(build: Build, row: TargetReport, out: Path, staging: Path, launches: int, progress: Progress) -> TargetReport:
@@ -240,8 +243,19 @@ def _keep(build: Build, row: TargetReport, prepared: Prepared, staging: Path, la
         keep_folder("artifacts", key, folder)
 
 
-def _read_row(folder: Path) -> TargetReport:
-    row = msgspec.json.decode((folder / RESULT).read_bytes(), type=TargetReport)
+def _from_cache(key: str, folder: Path) -> TargetReport | None:
+    """Copy an earlier result whose files are still what their manifest says; drop one that was damaged."""
+    found = cached_folder("artifacts", key)
+    if found is None:
+        return None
+    shutil.copytree(found, folder)
+    try:
+        check_files(read_manifest(folder / "artifact"))
+        row = msgspec.json.decode((folder / RESULT).read_bytes(), type=TargetReport)
+    except (InputError, OSError, msgspec.DecodeError):
+        shutil.rmtree(folder)
+        shutil.rmtree(found, ignore_errors=True)
+        return None
     return msgspec.structs.replace(row, cached=True)
 
 

@@ -51,12 +51,21 @@ def mediapipe_task(program: Program, precision: str, folder: Path) -> Compiled:
     check_contract(program)
     if program.contract.task == "segmentation":
         write_atomic(folder / SEGMENTER_FILE, segmenter_file(program, precision))
+        options = {}
     else:
-        write_atomic(folder / POSE_FILE, pose_bundle(program, companion(program), precision))
+        other = companion(program)
+        write_atomic(folder / POSE_FILE, pose_bundle(program, other, precision))
+        options: dict[str, str | int | float | bool] = {
+            "companion": other.name,
+            "companion_sha256": other.source.sha256,
+        }
     return Compiled(
         inputs=border_specs(program.contract.inputs, "NHWC"),
         outputs=border_specs(program.contract.outputs, "NHWC"),
-        steps=(*litert_steps(precision), Step(tool="mediapipe", version=metadata.version("mediapipe"))),
+        steps=(
+            *litert_steps(precision),
+            Step(tool="mediapipe", version=metadata.version("mediapipe"), options=options),
+        ),
         needs=Needs(min_runtime="MediaPipe Tasks 0.10.14"),
     )
 
@@ -138,10 +147,11 @@ def companion(program: Program) -> Program:
     """Load and export the model of the zoo that completes the pose pipeline."""
     from convert.export import export
     from convert.load import load
+    from convert.passes import optimize
     from edge.zoo import MODELS
 
     named = MODELS[program.name].companion if program.name in MODELS else ""
-    return export(load(named or _OTHER_HALF[program.contract.task]))
+    return optimize(export(load(named or _OTHER_HALF[program.contract.task])), "mediapipe")
 
 
 def _with_metadata(program: Program, precision: str, segmenter: object) -> bytes:

@@ -50,7 +50,7 @@ def deploy_command(
     """
     request = model_request(model, **options)
     builds = [Build(target=target, precision=precision) for target in targets for precision in precisions]
-    report = deploy_model(request, list(dict.fromkeys(builds)), out, launches=launches, progress=progress)
+    report = deploy_model(request, builds, out, launches=launches, progress=progress)
     if as_json:
         print_json(report)
     else:

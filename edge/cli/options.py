@@ -62,6 +62,7 @@ def model_request(
         checkpoint=checkpoint,
         contract=contract,
         images=_pictures(data),
+        own_images=data is not None,
         random_weights=random_weights,
     )
 

@@ -107,6 +107,17 @@ def test_an_impossible_precision_is_refused_and_the_rest_is_made(edge, tiny, tmp
     assert "fp32" in done.report["targets"][1]["reason"]
 
 
+def test_pictures_for_a_model_that_takes_none(edge, tmp_path):
+    code = "from torch import nn\ndef build():\n    return nn.Linear(4, 2)\n"
+    (tmp_path / "line.py").write_text(code)
+    (tmp_path / "p.png").write_bytes(b"")
+    refused(edge("deploy", "line.py:build", "--input", "x=1x4", "--data", "p.png", *TO_ONNX), 2, "leave it out")
+    done = edge("deploy", "line.py:build", "--input", "x=1x4", *TO_ONNX, "--json")
+    assert done.code == 0, done.stderr
+    assert done.report["inputs"] == "random: 2"
+    refused(edge("deploy", "line.py:build", "--input", "x=1x4", "--random-weights", *TO_ONNX), 2, "weights of its own")
+
+
 def test_two_deploys_into_one_folder(edge, tiny, tmp_path):
     (tmp_path / "out").mkdir()
     with FileLock(tmp_path / "out" / ".lock"):

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import edge as kit
+from edge.artifact import check_files, read_manifest
 from edge.contract import Contract, TensorSpec
 
 pytestmark = pytest.mark.slow
@@ -115,4 +116,15 @@ def test_a_module_in_memory_is_deployed_from_python(tmp_path, session_cache, mon
     assert row.parity.inputs == "random: 2"
     assert [output.name for output in row.parity.outputs] == ["output_0", "output_1"]
     assert kit.deploy(Pair(), contract, out=tmp_path / "again", **options).targets[0].cached
+    twice = kit.deploy(
+        Pair(), contract, out=tmp_path / "other", **{**options, "name": "b", "targets": ["onnx-cpu"] * 2}
+    )
+    assert [(row.status, row.cached) for row in twice.targets] == [("ok", False)]
+    assert read_manifest(tmp_path / "other" / "onnx-cpu@fp32").manifest.model == "b"
+
+    for damaged in (session_cache / "artifacts").rglob("model.onnx"):
+        damaged.write_bytes(damaged.read_bytes() + b"!")
+    mended = kit.deploy(Pair(), contract, out=tmp_path / "mended", **options)
+    assert not mended.targets[0].cached
+    check_files(read_manifest(tmp_path / "mended" / "onnx-cpu@fp32"))
     assert np.isfinite(row.parity.outputs[0].psnr_db)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.contract import Contract, Preprocess, TensorSpec, parse_tensor
+from edge.contract import Contract, Preprocess, TensorSpec, parse_tensor, takes_image
 from edge.errors import ContractError
 
 shapes = st.lists(st.integers(1, 512), min_size=1, max_size=5).map(tuple)
@@ -27,6 +27,14 @@ def test_any_text_is_a_tensor_or_a_contract_error(text):
 )
 def test_an_image_layout_is_taken_from_the_channels(text, layout):
     assert parse_tensor(text).layout == layout
+
+
+@pytest.mark.parametrize(
+    ("text", "takes"),
+    [("a=1x3x8x8", True), ("a=1x8x8x3", True), ("a=2x3x8x8", False), ("a=1x1x8x8", False), ("a=1x3", False)],
+)
+def test_only_one_colour_picture_is_a_picture(text, takes):
+    assert takes_image(Contract(inputs=(parse_tensor(text),))) is takes
 
 
 def test_names_must_differ():
