@@ -49,9 +49,9 @@ def mediapipe_task(program: Program, precision: str, folder: Path) -> Compiled:
     from convert.targets._litert import border_specs, litert_steps
 
     check_contract(program)
+    options: dict[str, str | int | float | bool] = {}
     if program.contract.task == "segmentation":
         write_atomic(folder / SEGMENTER_FILE, segmenter_file(program, precision))
-        options = {}
     else:
         other = companion(program)
         write_atomic(folder / POSE_FILE, pose_bundle(program, other, precision))
