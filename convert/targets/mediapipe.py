@@ -55,10 +55,7 @@ def mediapipe_task(program: Program, precision: str, folder: Path) -> Compiled:
     else:
         other = companion(program)
         write_atomic(folder / POSE_FILE, pose_bundle(program, other, precision))
-        options: dict[str, str | int | float | bool] = {
-            "companion": other.name,
-            "companion_sha256": other.source.sha256,
-        }
+        options = {"companion": other.name, "companion_sha256": other.source.sha256}
     return Compiled(
         inputs=border_specs(program.contract.inputs, "NHWC"),
         outputs=border_specs(program.contract.outputs, "NHWC"),
