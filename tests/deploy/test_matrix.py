@@ -1,7 +1,6 @@
 """Every model of the zoo to every target: made, executed, compared. Parametrised by the registries."""
 
 import json
-import sys
 
 import jsonschema
 import pytest
@@ -13,6 +12,9 @@ from edge.report.records import report_schema
 from edge.zoo import MODELS
 
 MODES = {"reference": "reference", "native": "native"}
+# Siblings of models that `make test` takes to every target; `make test-all` takes these there too.
+SIBLINGS = ("blazepose-heavy", "blazepose-lite", "deeplabv3-mobilenet-v3-large", "selfie-segmentation-landscape")
+EVERY = [pytest.param(name, marks=pytest.mark.full if name in SIBLINGS else pytest.mark.slow) for name in MODELS]
 
 
 @pytest.fixture
@@ -61,9 +63,7 @@ def check_row(row, target, out, inputs):
     assert (out / row["preview"]).is_file()
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "darwin", reason="written for Linux, where Core ML runs by reference")
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", EVERY)
 def test_a_model_reaches_every_target_in_fp32(edge, checkpoint, tmp_path, name):
     deploy_everywhere(edge, name, "fp32", checkpoint(name), tmp_path / "out")
 
