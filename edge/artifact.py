@@ -54,6 +54,7 @@ class OutputParity(_Record):
     cosine: float
     scale: float  # largest magnitude of the eager output
     limit: float  # largest max_abs / scale that the precision and the model allow
+    limit_psnr_db: float | None = None  # PSNR at which the output passes whatever its largest error
 
 
 class TaskParity(_Record):

@@ -20,13 +20,14 @@ from edge.zoo import DEFAULT_LIMITS, MODELS, Limits
 X = TensorSpec(name="x", shape=(1, 2))
 Y = TensorSpec(name="y", shape=(1, 2))
 CONTRACT = Contract(inputs=(X,), outputs=(Y,))
+LIMITS = Limits(relative=1e-3)
 SOURCE = Source(sha256="0" * 64)
 floats = hnp.arrays(np.float32, (1, 3, 4), elements=st.floats(-1e3, 1e3, width=32))
 
 
 @given(floats)
 def test_a_tensor_equals_itself(array):
-    result = compare_arrays("y", array, array, 1e-3)
+    result = compare_arrays("y", array, array, LIMITS)
     assert result.max_abs == 0
     assert result.psnr_db == 200.0
     assert result.cosine == pytest.approx(1.0)
@@ -36,12 +37,12 @@ def test_a_tensor_equals_itself(array):
 def test_the_largest_error_is_found(array, error):
     changed = array.astype(np.float64)
     changed[0, 1, 2] += error
-    assert compare_arrays("y", changed, array.astype(np.float64), 1e-3).max_abs == pytest.approx(error, rel=1e-6)
+    assert compare_arrays("y", changed, array.astype(np.float64), LIMITS).max_abs == pytest.approx(error, rel=1e-6)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_count_as_the_largest_error(bad):
-    result = compare_arrays("y", np.array([1.0, bad]), np.array([1.0, 2.0]), 1e-3)
+    result = compare_arrays("y", np.array([1.0, bad]), np.array([1.0, 2.0]), LIMITS)
     assert result.max_abs > 1e300
     assert result.psnr_db == 0
 
@@ -92,10 +93,11 @@ def test_other_numbers_do_not_pass_and_say_why(monkeypatch, value):
     assert parity.reason.startswith("output y: max abs error")
 
 
-def test_a_limit_may_be_an_outputs_own(monkeypatch):
-    parity = verdict(monkeypatch, lambda _: Answers([[1.0, 2.01]]), Limits(relative=1e-3, outputs={"y": 0.1}))
+def test_with_a_psnr_limit_a_small_rms_error_passes(monkeypatch):
+    parity = verdict(monkeypatch, lambda _: Answers([[1.0, 2.01]]), Limits(relative=1e-3, psnr_db=30.0))
     assert parity.passed
-    assert parity.outputs[0].limit == 0.1
+    assert parity.outputs[0].limit_psnr_db == 30.0
+    assert not verdict(monkeypatch, lambda _: Answers([[1.0, 2.5]]), Limits(relative=1e-3, psnr_db=30.0)).passed
 
 
 def test_what_cannot_be_executed_is_unverified_never_passed(monkeypatch):
