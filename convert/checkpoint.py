@@ -55,10 +55,14 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def read_exported(path: Path) -> ExportedProgram:
-    """Read a `torch.export` archive; raises CheckpointError if it is not one."""
+    """Read a `torch.export` archive; raises CheckpointError if it is not one, or would run code."""
+    from convert.frozen import load_archive
+
     _check_file(path)
     try:
-        return torch.export.load(path)
+        return load_archive(path)
+    except CheckpointError:
+        raise
     except Exception as error:  # the archive reader raises whatever its layers raise
         reason = _first_line(error)
         raise CheckpointError(

@@ -1,7 +1,7 @@
 """What every pass shares: read constants, read and write convolutions, keep shapes up to date.
 
-A pass is a function over the unlifted graph of a program: weights are `get_attr` nodes. It changes the graph it
-is given (always a copy), never a tensor in place, and returns how many places it changed.
+A pass is a function over the unlifted graph of a program: weights are `get_attr` nodes, and no operator changes a
+tensor in place. It changes the graph it is given (always a copy), and returns how many places it changed.
 """
 
 from __future__ import annotations
@@ -47,9 +47,15 @@ def apply_rewrite(exported: ExportedProgram, rewrite: Rewrite) -> ExportedProgra
 
 
 def apply_rewrites(exported: ExportedProgram, rewrites: Sequence[Rewrite]) -> tuple[ExportedProgram, tuple[int, ...]]:
-    """Return a new program and how many places each pass changed; without changes, the program itself."""
-    module = exported.module(check_guards=False)
-    assert isinstance(module, GraphModule)  # what ExportedProgram.module returns
+    """Return a new program and how many places each pass changed; without changes, the program itself.
+
+    A program that keeps state between runs, or writes to its inputs, stays as it is.
+    """
+    from convert.passes.functional import functional_module
+
+    module = functional_module(exported)
+    if module is None:
+        return exported, (0,) * len(rewrites)
     counts = tuple(_run(module, rewrite) for rewrite in rewrites)
     if not any(counts):
         return exported, counts

@@ -20,7 +20,7 @@ from convert.passes._rewrite import (
     write_conv,
 )
 
-_CLIPS = {aten.relu6.default: (0.0, 6.0), aten.relu6_.default: (0.0, 6.0)}
+_CLIPS = {aten.relu6.default: (0.0, 6.0)}
 
 
 def fuse_hard_sigmoid(module: GraphModule) -> int:

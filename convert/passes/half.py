@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from importlib import metadata
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ def to_half(program: Program) -> Program:
     module.recompile()
     with torch.no_grad():
         exported = torch.export.export(_Bordered(module.half()), example_inputs(program.contract))
-    step = Step(tool="convert.passes.half", version=str(torch.__version__), options={"compute": "float16"})
+    step = Step(tool="convert.passes.half", version=metadata.version("torch"), options={"compute": "float16"})
     return replace(program, exported=exported, steps=(*program.steps, step))
 
 

@@ -1,7 +1,12 @@
 """Checkpoint files: read, refused, and loaded strictly."""
 
+import io
+import json
 import os
+import pathlib
 import pickle
+import re
+import zipfile
 
 import pytest
 import torch
@@ -81,6 +86,120 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path, save, wanted):
     save(path)
     with pytest.raises(CheckpointError, match=rf"would run \S*{wanted} when opened, which is refused.*state_dict"):
         read_checkpoint(path)
+
+
+class Touch:
+    """Create a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.path,)
+
+
+def saved(value):
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def rewritten(source, path, change):
+    """Copy an archive with its members passed through `change(name, data)`."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as new:
+        for name in old.namelist():
+            new.writestr(name, change(name, old.read(name)))
+
+
+def as_pickle(config, file, payload):
+    """Return the change that makes the reader open the first tensor of a folder as a pickle."""
+
+    def change(name, data):
+        if name.endswith(config):
+            entries = json.loads(data)
+            entry = next(iter(entries["config"].values()))
+            entry["use_pickle"], entry["path_name"] = True, file
+            return json.dumps(entries)
+        return (
+            payload
+            if name.endswith(f"/{file.replace('custom_obj', 'tensor').replace('opaque_obj', 'tensor')}")
+            else data
+        )
+
+    return change
+
+
+class WithConstant(Tiny):
+    def __init__(self):
+        super().__init__()
+        self.offset = torch.ones(4, 1, 1)
+
+    def forward(self, image):
+        return super().forward(image) + self.offset
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".pth"])
+@pytest.mark.parametrize("member", ["sample_inputs", "legacy weights", "weight_0", "tensor_0", "custom_obj_0"])
+def test_an_archive_that_runs_code_is_refused(tmp_path, suffix, member):
+    good, evil, proof = tmp_path / "good.pt2", tmp_path / f"evil{suffix}", tmp_path / "proof"
+    torch.export.save(torch.export.export(WithConstant().eval(), (torch.rand(1, 3, 8, 8),)), good)
+    bomb = saved(((Touch(proof),), {}))
+    changes = {
+        "sample_inputs": lambda name, data: bomb if "sample_inputs" in name else data,
+        "legacy weights": lambda name, data: data,
+        "weight_0": as_pickle("weights_config.json", "weight_0", bomb),
+        "tensor_0": as_pickle("constants_config.json", "tensor_0", bomb),
+        "custom_obj_0": as_pickle("constants_config.json", "custom_obj_0", bomb),
+    }
+    rewritten(good, evil, changes[member])
+    with zipfile.ZipFile(evil, "a") as archive:
+        root = archive.namelist()[0].split("/")[0]
+        if member == "legacy weights":
+            archive.writestr(f"{root}/data/weights/model.pt", bomb)
+        if member == "custom_obj_0":
+            archive.writestr(f"{root}/data/constants/custom_obj_0", bomb)
+    before = torch.load
+    with pytest.raises(CheckpointError, match="would run .* when opened, which is refused"):
+        read_checkpoint(evil)
+    assert not proof.exists()
+    assert torch.load is before
+
+
+def test_an_archive_with_a_pickled_constant_is_refused(tmp_path):
+    good, evil, proof = tmp_path / "good.pt2", tmp_path / "evil.pt2", tmp_path / "proof"
+    torch.export.save(torch.export.export(WithConstant().eval(), (torch.rand(1, 3, 8, 8),)), good)
+    rewritten(good, evil, as_pickle("constants_config.json", "opaque_obj_0", b""))
+    with zipfile.ZipFile(evil, "a") as archive:
+        root = archive.namelist()[0].split("/")[0]
+        archive.writestr(f"{root}/data/constants/opaque_obj_0", pickle.dumps(Touch(proof)))
+    with pytest.raises(CheckpointError, match="would run a custom object"):
+        read_checkpoint(evil)
+    assert not proof.exists()
+
+
+def test_an_archive_whose_sizes_are_code_is_refused(tmp_path):
+    good, evil, proof = tmp_path / "good.pt2", tmp_path / "evil.pt2", tmp_path / "proof"
+    size = torch.export.Dim("size", min=4, max=64)
+    program = torch.export.export(Tiny().eval(), (torch.rand(1, 3, 8, 8),), dynamic_shapes=({2: size, 3: size},))
+    torch.export.save(program, good)
+    assert read_checkpoint(good).keys() == program.state_dict.keys()  # honest open sizes are read
+    code = f"open({str(proof)!r}, 'w')"
+
+    def change(name, data):
+        return re.sub(rb'"expr_str": "[^"]*"', b'"expr_str": "' + code.encode() + b'"', data)
+
+    rewritten(good, evil, change)
+    with pytest.raises(CheckpointError, match="would run open"):
+        read_checkpoint(evil)
+    assert not proof.exists()
+
+
+def test_an_archive_that_calls_a_function_of_python_is_refused(tmp_path, tiny):
+    good, evil = tmp_path / "good.pt2", tmp_path / "evil.pt2"
+    torch.export.save(torch.export.export(tiny, (torch.rand(1, 3, 8, 8),)), good)
+    rewritten(good, evil, lambda _, data: data.replace(b"torch.ops.aten.conv2d.default", b"torch.os.system"))
+    with pytest.raises(CheckpointError):
+        read_checkpoint(evil)
 
 
 @pytest.mark.parametrize(

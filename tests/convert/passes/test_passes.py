@@ -149,6 +149,76 @@ def test_projection_moves_before_the_resize() -> None:
     assert order == ["aten.conv2d.default", "aten.upsample_bilinear2d.vec"]
 
 
+class Cloned(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * 2 - 1
+        z = y.clone()
+        y.relu_()
+        return y + z
+
+
+class Written(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.zeros(IMAGE)
+        out[:, :, 1:] += x[:, :, 1:]
+        return out
+
+
+class Buffered(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("b", torch.ones(IMAGE))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b.clone().add_(x)
+
+
+class Through(nn.Module):
+    """Change a tensor through the view of a view, after an operator that may return its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.sigmoid()
+        kept = F.dropout(y, training=False).clone()
+        y.reshape(6, 256).permute(1, 0)[3:7].mul_(2.0).copy_(torch.ones(4, 6))
+        return y - kept
+
+
+@pytest.mark.parametrize("module", [Cloned(), Written(), Buffered(), Through()])
+@pytest.mark.parametrize("runtime", ["executorch", "onnx"])
+def test_in_place_operators_keep_their_meaning(module: nn.Module, runtime: str) -> None:
+    torch.manual_seed(2)
+    program = torch.export.export(module.eval(), (torch.zeros(IMAGE),))
+    result, _ = apply_rewrites(program, [entry.rewrite for entry in passes_for(runtime)])
+    assert not result.graph_signature.buffers_to_mutate
+    optimized = result.module()
+    for _ in range(2):
+        x = torch.randn(IMAGE)
+        torch.testing.assert_close(optimized(x.clone()), module(x.clone()), rtol=1e-6, atol=1e-6)
+
+
+def test_in_place_activations_fuse_as_others() -> None:
+    layers = (nn.Conv2d(6, 8, 3), nn.BatchNorm2d(8), nn.Hardswish(inplace=True), nn.BatchNorm2d(8), nn.ReLU(True))
+    _, ops = rewritten(nn.Sequential(*layers), batch_norm.fold_batch_norm)
+    activations_and_norm = {"aten.hardswish.default": 1, "aten.batch_norm.default": 1, "aten.relu.default": 1}
+    assert ops == {"aten.conv2d.default": 1, **activations_and_norm}
+
+
+class Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.count.add_(1)
+        return (x + self.count * 2).clone()
+
+
+def test_a_program_with_state_stays_as_it_is() -> None:
+    program = torch.export.export(Counting().eval(), (torch.zeros(IMAGE),))
+    rewrites = [entry.rewrite for entry in passes_for("onnx")]
+    assert apply_rewrites(program, rewrites) == (program, (0,) * len(rewrites))
+
+
 @pytest.mark.parametrize("runtime", ["executorch", "litert", "onnx", "coreml"])
 def test_all_passes_together(runtime: str) -> None:
     torch.manual_seed(1)
