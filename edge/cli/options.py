@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from convert.keys import ModelRequest
+from edge.cli import progress
 from edge.contract import Contract, parse_tensor
 from edge.errors import ContractError, InputError, UsageError
 from edge.images import list_images
@@ -80,7 +81,7 @@ def _pictures(data: Path | None) -> tuple[Path, ...]:
         return ()
     if data.is_file():
         return (data,)
-    found = tuple(list_images(data))
-    if not found:
-        raise InputError(f"{data} holds no pictures; expected .jpg, .png, .webp or .bmp files")
+    found = list_images(data)
+    if len(found) > MAX_PICTURES:
+        progress(f"data     {data} holds {len(found)} pictures; the first {MAX_PICTURES} by name are used")
     return found[:MAX_PICTURES]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ import msgspec
 from edge.artifact import Delegation, FileEntry, Parity, Source, Step
 from edge.errors import InputError
 from edge.profile.protocol import Latency, host_name
+from edge.versions import installed_version
 
 REPORT = "report.json"
 Status = Literal["ok", "needs-sdk", "refused", "failed"]
@@ -80,14 +80,6 @@ def environment() -> Environment:
         python=platform.python_version(),
         packages={name: version for name in PACKAGES if (version := installed_version(name))},
     )
-
-
-def installed_version(distribution: str) -> str:
-    """Return a distribution's version, or an empty string if it is not installed."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def read_report(folder: Path) -> Report:
