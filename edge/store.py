@@ -27,9 +27,11 @@ import platformdirs
 from filelock import FileLock
 
 from edge.artifact import file_digest
+from edge.disk import disk_errors
 from edge.errors import EdgeError, MissingError, StoreError
 
 DOWNLOAD_TIMEOUT_S = 900
+ELSEWHERE = "set EDGE_CACHE to a folder on another disk"
 _CHUNK_BYTES = 1 << 20
 
 
@@ -83,7 +85,7 @@ def fetch_file(weights: WeightsFile) -> Path:
     if is_fetched(weights) and file_digest(path) == weights.sha256:
         return path
     failures: list[EdgeError] = []
-    with _out_of_space(path), _lock(f"file-{weights.sha256[:16]}"):
+    with disk_errors(cache_root(), ELSEWHERE), _lock(f"file-{weights.sha256[:16]}"):
         if is_fetched(weights) and file_digest(path) == weights.sha256:
             return path
         for source in weights.sources:
@@ -214,17 +216,6 @@ def _lock(name: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _out_of_space(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"cannot write below {cache_root()}: {error.strerror or error}; "
-            "free some space or set EDGE_CACHE to another folder"
-        ) from error
-
-
 def cached_folder(kind: Literal["prepared", "artifacts"], key: str) -> Path | None:
     """Return the finished result of an earlier run with this key, if there is one."""
     folder = cache_root() / kind / key
@@ -234,7 +225,7 @@ def cached_folder(kind: Literal["prepared", "artifacts"], key: str) -> Path | No
 def keep_folder(kind: Literal["prepared", "artifacts"], key: str, folder: Path) -> Path:
     """Copy a finished folder into the cache under its key; whoever comes first wins. Raises StoreError."""
     target = cache_root() / kind / key
-    with _out_of_space(target):
+    with disk_errors(target, ELSEWHERE):
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as temporary:
             copy = Path(temporary) / "copy"
