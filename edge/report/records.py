@@ -87,8 +87,10 @@ def read_report(folder: Path) -> Report:
     path = folder / REPORT
     try:
         return msgspec.json.decode(path.read_bytes(), type=Report)
-    except FileNotFoundError:
-        raise InputError(f"{folder} has no {REPORT}; make one with `edge deploy MODEL --out {folder}`") from None
+    except OSError as error:
+        raise InputError(
+            f"{folder} has no {REPORT} to read ({error.strerror}); make one with `edge deploy MODEL --out {folder}`"
+        ) from None
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise InputError(f"{path}: {error}; deploy again into {folder}") from None
 
