@@ -56,6 +56,24 @@ def _remove(staging: Path, out: Path) -> None:
     shutil.rmtree(staging, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """The path of a folder to make, which becomes `out` at the end; its parent has room for unfinished work.
+
+    Nothing else is left, whatever happens. Raises UsageError if `out` exists, StoreError.
+    """
+    if out.exists():
+        raise UsageError(f"{out} exists; choose a new --out folder")
+    with disk_errors(out, _ELSEWHERE):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        work = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", ignore_cleanup_errors=True)
+    with work:
+        made = Path(work.name) / "made"
+        yield made
+        with disk_errors(out, _ELSEWHERE):
+            made.rename(out)
+
+
 def publish_file(source: Path, target: Path) -> None:
     """Move a finished file to its place; raises StoreError."""
     with disk_errors(target, _ELSEWHERE):

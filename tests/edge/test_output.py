@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from edge.disk import disk_errors, first_reason
-from edge.errors import StoreError
-from edge.output import exclusive, publish_folder, staging_folder
+from edge.errors import StoreError, UsageError
+from edge.output import exclusive, new_folder, publish_folder, staging_folder
 
 
 def folder(path, text):
@@ -84,3 +84,18 @@ def test_a_finished_artifact_replaces_the_old_one(tmp_path):
         publish_folder(folder(staging / "new", "new"), tmp_path / "a", staging / "a.old")
     assert (tmp_path / "a" / "name").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_new_folder_appears_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "deep" / "out"
+    with pytest.raises(FileExistsError), new_folder(out) as made:
+        folder(folder(made, "half"), "again")
+    assert not list(out.parent.iterdir())
+    with new_folder(out) as made:
+        folder(made.parent / "prepared", "work")
+        folder(made, "whole")
+        assert not out.exists()
+    assert (out / "name").read_text() == "whole"
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+    with pytest.raises(UsageError, match="choose a new --out"), new_folder(out):
+        pass
