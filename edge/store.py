@@ -3,6 +3,7 @@
     CACHE/files/<sha256>/<name>      verified files; read-only once there
     CACHE/packages/<package>/        archives as pip and npm delivered them, so that a second file costs nothing
     CACHE/{prepared,artifacts}/<key> results of earlier runs, keyed by everything that shaped them
+    CACHE/logs/<command>.log         what the last such command's child processes printed
 
 The folder is EDGE_CACHE, or the user's cache folder. Everything is written to a temporary name and renamed.
 """
@@ -236,6 +237,15 @@ def keep_folder(kind: Literal["prepared", "artifacts"], key: str, folder: Path) 
                 if not target.is_dir():
                     raise
     return target
+
+
+def command_log(command: str) -> Path:
+    """Return CACHE/logs/<command>.log, emptied: an error that cites it is read after the command has ended."""
+    path = cache_root() / "logs" / f"{command}.log"
+    with disk_errors(path, ELSEWHERE):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+    return path
 
 
 def content_key(*parts: str) -> str:

@@ -37,6 +37,11 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def is_own(model: str) -> bool:
+    """Say whether a model is the user's, named by file and function or as a `.pt2`, and not one of the zoo."""
+    return ".py:" in model or model.endswith(".pt2")
+
+
 def model_request(
     model: str,
     checkpoint: Path | None,
@@ -46,7 +51,7 @@ def model_request(
     random_weights: bool,
 ) -> ModelRequest:
     """Turn the options into a request; raises UsageError and its kinds."""
-    own = ".py:" in model or model.endswith(".pt2")
+    own = is_own(model)
     if not own:
         MODELS[model]
     if (inputs or contract_file) and not own:
