@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.artifact import Manifest, Needs, list_files, write_manifest
 from edge.contract import TensorSpec
+from edge.versions import installed_version
 from edge.zoo import MODELS
 
 if TYPE_CHECKING:
@@ -48,19 +48,12 @@ def artifact_folder(cache: Path, model: str, variant: Variant) -> Path:
     sources = _STOCK_SOURCES if variant.stock else (*_STOCK_SOURCES, "convert")
     digest = hashlib.sha256()
     for package in _PACKAGES:
-        digest.update(f"{package}={_version(package)}\n".encode())
+        digest.update(f"{package}={installed_version(package) or 'absent'}\n".encode())
     for source in sources:
         path = _ROOT / source
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(file.read_bytes())
     return cache / f"{model}--{variant.name.replace(' ', '-')}--{digest.hexdigest()[:12]}"
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "absent"
 
 
 def load_model(name: str) -> Model:

@@ -35,6 +35,7 @@ class Build:
 def run_build(build: Build, prepared: Path, folder: Path, preview: Path, log: Path) -> TargetReport:
     """Compile and verify one artifact into `folder`; failures become the report's status and reason."""
     start = time.monotonic()
+    log.unlink(missing_ok=True)  # of an earlier build
     try:
         compile_in_child(build, prepared, folder, log)
         parity = verify_in_child(folder, prepared, log, preview=preview)

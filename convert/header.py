@@ -32,7 +32,9 @@ def read_header(folder: Path) -> Header:
     path = folder / HEADER
     try:
         return msgspec.json.decode(path.read_bytes(), type=Header)
-    except FileNotFoundError:
-        raise InputError(f"{folder} holds no program ({HEADER} is missing); make one with `edge export`") from None
+    except OSError as error:
+        raise InputError(
+            f"{folder} holds no program ({HEADER}: {error.strerror}); make one with `edge export`"
+        ) from None
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise InputError(f"{path}: {error}; make it again with `edge export`") from None

@@ -45,12 +45,17 @@ def run_job(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def manifest_contract(manifest: Manifest) -> Contract:
-    """Return the contract that an artifact keeps, in the artifact's own layouts."""
+    """Return the contract of an artifact that takes pictures, in its own layouts; raises UsageError for others."""
     if manifest.preprocess is None:
         raise UsageError(
             f"{manifest.model} does not say how a picture becomes its input; "
             "deploy it with a --contract that has preprocess"
         )
+    return kept_contract(manifest)
+
+
+def kept_contract(manifest: Manifest) -> Contract:
+    """Return what an artifact keeps of its model's contract, in the artifact's own layouts."""
     return Contract(
         inputs=manifest.inputs,
         outputs=manifest.outputs,

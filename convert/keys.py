@@ -14,9 +14,9 @@ from edge.artifact import file_digest
 from edge.contract import Contract
 from edge.errors import CheckpointError, InputError
 from edge.profile.protocol import host_name
-from edge.report.records import installed_version
 from edge.store import content_key
 from edge.threads import thread_count
+from edge.versions import installed_version
 from edge.zoo import MODELS
 
 _MAX_SOURCES = 2000

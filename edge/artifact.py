@@ -193,11 +193,14 @@ def write_manifest(root: Path, manifest: Manifest) -> Artifact:
 
 def read_manifest(root: Path) -> Artifact:
     """Read an artifact folder; raises InputError for a folder without a valid manifest."""
-    path = root / MANIFEST if root.is_dir() else root
+    path = root
     try:
+        path = root / MANIFEST if root.is_dir() else root
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except FileNotFoundError:
-        raise InputError(f"{root} is not an artifact: no {MANIFEST} in it; make one with `edge deploy`") from None
+    except OSError as error:
+        raise InputError(
+            f"{root} is not an artifact: no {MANIFEST} to read ({error.strerror}); make one with `edge deploy`"
+        ) from None
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise InputError(
             f"{path} is not a manifest of schema {SCHEMA}: {error}; deploy it again with `edge deploy`"

@@ -50,6 +50,7 @@ def run_job(job: Job) -> dict[str, Any]:
     job.log.parent.mkdir(parents=True, exist_ok=True)
     result_read, result_write = os.pipe()
     with os.fdopen(result_read, "rb") as results, job.log.open("ab") as log:
+        log_start = log.tell()  # what earlier jobs wrote is not this one's
         try:
             process = _start(job, log, result_write)
         finally:
@@ -58,12 +59,12 @@ def run_job(job: Job) -> dict[str, Any]:
         reader = threading.Thread(target=lambda: collected.append(results.read()), daemon=True)
         reader.start()
         try:
-            code = _wait(process, job)
+            code = _wait(process, job, log_start)
         finally:
             with _guard:
                 _running.discard(process)
         reader.join(timeout=5.0)
-    return _result(job, code, collected[0] if collected else b"")
+    return _result(job, code, collected[0] if collected else b"", log_start)
 
 
 def _start(job: Job, log: Any, result_write: int) -> subprocess.Popen[bytes]:
@@ -83,12 +84,14 @@ def _start(job: Job, log: Any, result_write: int) -> subprocess.Popen[bytes]:
     return process
 
 
-def _wait(process: subprocess.Popen[bytes], job: Job) -> int:
+def _wait(process: subprocess.Popen[bytes], job: Job, log_start: int) -> int:
     try:
         return process.wait(job.timeout_s)
     except subprocess.TimeoutExpired:
         _kill(process)
-        raise JobTimeout(f"{job.function} ran past its {job.timeout_s:g} s and was ended; {_tail(job.log)}") from None
+        raise JobTimeout(
+            f"{job.function} ran past its {job.timeout_s:g} s and was ended; {_tail(job.log, log_start)}"
+        ) from None
     except BaseException:
         _kill(process)
         raise
@@ -114,31 +117,35 @@ def allow_jobs() -> None:
     _stopping.clear()
 
 
-def _result(job: Job, code: int, data: bytes) -> dict[str, Any]:
+def _result(job: Job, code: int, data: bytes, log_start: int) -> dict[str, Any]:
     if code < 0:
         name = signal.Signals(-code).name
         why = " (often the out-of-memory killer)" if name == "SIGKILL" else ""
-        raise JobKilled(f"{job.function} died from {name}{why}; {_tail(job.log)}")
+        raise JobKilled(f"{job.function} died from {name}{why}; {_tail(job.log, log_start)}")
     try:
         answer: dict[str, Any] = json.loads(data)
     except json.JSONDecodeError:
-        raise TargetError(f"{job.function} ended with code {code} and no result; {_tail(job.log)}") from None
+        raise TargetError(f"{job.function} ended with code {code} and no result; {_tail(job.log, log_start)}") from None
     if "result" in answer:
         result: dict[str, Any] = answer["result"]
         return result
     if answer["error"] == "":
-        raise TargetError(f"{answer['message']}; {_tail(job.log)}")
+        raise TargetError(f"{answer['message']}; {_tail(job.log, log_start)}")
     kind = getattr(errors, answer["error"], TargetError)
     error = EdgeError.__new__(kind)
     error.args = (answer["message"],)
     raise error
 
 
-def _tail(log: Path) -> str:
+def _tail(log: Path, start: int) -> str:
+    """Return the log's path and its last lines from byte `start` on."""
     try:
-        lines = [line.rstrip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        with log.open("rb") as stream:
+            stream.seek(start)
+            text = stream.read().decode(errors="replace")
     except OSError:
         return f"log: {log}"
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     return "\n    ".join([f"log {log}:", *lines[-LOG_LINES:]])
 
 

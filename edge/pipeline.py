@@ -59,7 +59,7 @@ def deploy_model(
     builds = tuple(dict.fromkeys(builds))
     _check_names(builds)
     with exclusive(out), staging_folder(out) as staging:
-        prepared = prepare_request(request, staging / "prepared", progress)
+        prepared = prepare_request(request, staging / "prepared", out / "logs" / "prepare.log", progress)
         return _deploy(prepared, builds, out, staging, launches, progress)
 
 
@@ -97,7 +97,7 @@ def deploy(
         return _deploy(Prepared(folder, key), builds, out, staging, launches, progress)
 
 
-def prepare_request(request: ModelRequest, folder: Path, progress: Progress) -> Prepared:
+def prepare_request(request: ModelRequest, folder: Path, log: Path, progress: Progress) -> Prepared:
     """Load, run and export the requested model in a child process, or take an earlier run's result."""
     if not request.images and (request.contract is None or takes_image(request.contract)):
         request = dataclasses.replace(request, images=_photos(progress))
@@ -114,7 +114,6 @@ def prepare_request(request: ModelRequest, folder: Path, progress: Progress) -> 
         "random_weights": request.random_weights,
         "folder": str(folder),
     }
-    log = folder.parent.parent / "logs" / "prepare.log"
     run_job(Job(function="convert.prepare:prepare_job", payload=payload, log=log, timeout_s=PREPARE_TIMEOUT_S))
     return Prepared(keep_folder("prepared", key, folder), key)
 

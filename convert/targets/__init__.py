@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +11,7 @@ from edge.artifact import Delegation, Needs, Step
 from edge.contract import TensorSpec
 from edge.errors import MissingError, Refused
 from edge.registry import Registry
+from edge.versions import installed_version
 
 if TYPE_CHECKING:
     from convert.program import Program
@@ -49,7 +49,7 @@ class Target:
 
     def missing_packages(self) -> tuple[str, ...]:
         """Return the distributions that are not installed."""
-        return tuple(name for name in self.packages if not _installed(name))
+        return tuple(name for name in self.packages if not installed_version(name))
 
     def status(self) -> str:
         """Return `ready`, or `needs <package>: <command that gets it>`."""
@@ -69,14 +69,6 @@ class Target:
             raise Refused(f"{self.id} has no precision {precision!r}; it has {', '.join(self.precisions)}")
         if self.missing_packages():
             raise MissingError(f"{self.id} {self.status()}")
-
-
-def _installed(distribution: str) -> bool:
-    try:
-        metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 TARGETS: Registry[Target] = Registry("target", "convert.targets", command="edge targets")

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from convert.program import Program
 
 SEGMENTER_FILE, POSE_FILE = "model.tflite", "model.task"
-# The members that PoseLandmarker looks for, by the task of the model they hold.
-MEMBERS: Mapping[str, str] = {
-    "pose-detection": "pose_detector.tflite",
-    "pose-landmarks": "pose_landmarks_detector.tflite",
-}
 # PoseLandmarker takes outputs by position, and its anchors are fixed.
 _OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "pose-detection": ("boxes", "scores"),
@@ -110,6 +105,7 @@ def segmenter_file(program: Program, precision: str) -> bytes:
 def pose_bundle(program: Program, other: Program, precision: str) -> bytes:
     """Return a `.task` file that PoseLandmarker runs: a detector and a landmark model, given in either order."""
     from convert.targets._mediapipe_metadata import bundle
+    from edge.runtimes.mediapipe import MEMBERS
 
     check_contract(other)
     programs = {item.contract.task: item for item in (program, other)}

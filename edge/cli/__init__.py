@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib
 import json
 import signal
@@ -12,6 +11,7 @@ from typing import Any
 
 import click
 
+from edge.disk import FULL, first_reason
 from edge.errors import EdgeError, UnknownName
 
 # name → (module:object, one line for `edge --help`); listing the commands imports none of them
@@ -83,11 +83,8 @@ def main() -> None:
             sys.stdout.close()
         code = 0
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        click.echo(
-            f"edge: {error.strerror}: {error.filename or 'a file'}; free some space or choose another disk", err=True
-        )
+        mend = "; free some space or choose another disk" if error.errno in FULL else ""
+        click.echo(f"edge: {first_reason(error)}{mend}", err=True)
         code = 1
     except (click.Abort, KeyboardInterrupt):
         click.echo("edge: interrupted; finished artifacts are kept, unfinished ones were removed", err=True)

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from convert.keys import ModelRequest
+from edge.cli import progress
 from edge.contract import Contract, parse_tensor
 from edge.errors import ContractError, InputError, UsageError
 from edge.images import list_images
@@ -36,6 +37,11 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def is_own(model: str) -> bool:
+    """Say whether a model is the user's, named by file and function or as a `.pt2`, and not one of the zoo."""
+    return ".py:" in model or model.endswith(".pt2")
+
+
 def model_request(
     model: str,
     checkpoint: Path | None,
@@ -45,7 +51,7 @@ def model_request(
     random_weights: bool,
 ) -> ModelRequest:
     """Turn the options into a request; raises UsageError and its kinds."""
-    own = ".py:" in model or model.endswith(".pt2")
+    own = is_own(model)
     if not own:
         MODELS[model]
     if (inputs or contract_file) and not own:
@@ -81,7 +87,7 @@ def _pictures(data: Path | None) -> tuple[Path, ...]:
         return ()
     if data.is_file():
         return (data,)
-    found = tuple(list_images(data))
-    if not found:
-        raise InputError(f"{data} holds no pictures; expected .jpg, .png, .webp or .bmp files")
+    found = list_images(data)
+    if len(found) > MAX_PICTURES:
+        progress(f"data     {data} holds {len(found)} pictures; the first {MAX_PICTURES} by name are used")
     return found[:MAX_PICTURES]

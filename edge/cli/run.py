@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 from edge.artifact import read_manifest
 from edge.cli import json_option, print_json
 from edge.jobs import Job, run_job
+from edge.store import command_log
 
 RUN_TIMEOUT_S = 600.0
 
@@ -24,11 +24,8 @@ def run_command(artifact: Path, image: Path, output: Path | None, as_json: bool)
     """Run ARTIFACT on IMAGE in its own runtime, print the result and draw it."""
     root = read_manifest(artifact).root
     payload = {"artifact": str(root), "image": str(image), "output": str(output) if output else ""}
-    with tempfile.TemporaryDirectory(prefix="edge-run-") as folder:
-        job = Job(
-            function="convert.infer:run_job", payload=payload, log=Path(folder) / "run.log", timeout_s=RUN_TIMEOUT_S
-        )
-        result: dict[str, Any] = run_job(job)
+    job = Job(function="convert.infer:run_job", payload=payload, log=command_log("run"), timeout_s=RUN_TIMEOUT_S)
+    result: dict[str, Any] = run_job(job)
     if as_json:
         print_json(result)
         return

@@ -13,8 +13,9 @@ from convert.header import read_header
 from edge.artifact import read_manifest
 from edge.cli import json_option, print_json, progress
 from edge.cli.options import model_options, model_request
-from edge.errors import UsageError
+from edge.output import new_folder
 from edge.pipeline import prepare_request
+from edge.store import command_log
 
 
 @click.command("export")
@@ -26,11 +27,10 @@ from edge.pipeline import prepare_request
 @json_option
 def export_command(model: str, out: Path, as_json: bool, **options: Any) -> None:
     """Export MODEL to a program and keep the eager model's answers beside it."""
-    if out.exists():
-        raise UsageError(f"{out} exists; choose a new --out folder")
-    prepared = prepare_request(model_request(model, **options), out.parent / f".{out.name}.part" / "prepared", progress)
-    shutil.copytree(prepared.folder, out)
-    shutil.rmtree(out.parent / f".{out.name}.part", ignore_errors=True)
+    request = model_request(model, **options)
+    with new_folder(out) as made:
+        prepared = prepare_request(request, made.parent / "prepared", command_log("export"), progress)
+        shutil.copytree(prepared.folder, made)
     header = read_header(out)
     print_json({"program": str(out), "contract": header.contract}) if as_json else click.echo(str(out))
 
@@ -43,16 +43,10 @@ def export_command(model: str, out: Path, as_json: bool, **options: Any) -> None
 @json_option
 def compile_command(program: Path, target: str, precision: str, out: Path, as_json: bool) -> None:
     """Compile the PROGRAM folder that `edge export` made; `edge verify` compares the result."""
-    if out.exists():
-        raise UsageError(f"{out} exists; choose a new --out folder")
     build = Build(target=target, precision=precision)
     check_build(build, read_header(program).contract.task)
-    part = out.parent / f".{out.name}.part"
-    try:
-        compile_in_child(build, program, part / "artifact", part / "compile.log")
-        (part / "artifact").rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with new_folder(out) as made:
+        compile_in_child(build, program, made, command_log("compile"))
     manifest = read_manifest(out).manifest
     print_json(manifest) if as_json else click.echo(
         f"{out}: {sum(entry.bytes for entry in manifest.files)} bytes, not verified yet"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,15 @@ import click
 
 from convert.build import verify_in_child
 from convert.header import read_header
+from convert.infer import kept_contract
 from convert.keys import ModelRequest
 from edge.artifact import Artifact, Parity, check_files, read_manifest
 from edge.cli import json_option, print_json, progress
-from edge.cli.options import model_options, model_request
+from edge.cli.options import is_own, model_options, model_request
 from edge.errors import UsageError
 from edge.pipeline import prepare_request
+from edge.store import command_log
+from edge.zoo import MODELS
 
 
 @click.command("verify")
@@ -25,12 +30,12 @@ from edge.pipeline import prepare_request
 @json_option
 def verify_command(artifacts: tuple[Path, ...], model: str | None, as_json: bool, **options: Any) -> int:
     """Execute each ARTIFACT again and compare it with the eager fp32 model on real inputs."""
-    rows = []
-    for folder in artifacts:
-        artifact = read_manifest(folder)
+    found = [read_manifest(folder) for folder in artifacts]
+    for artifact in found:
         check_files(artifact)
-        request = model_request(model or artifact.manifest.model, **options)
-        rows.append((artifact, _verify(artifact, request)))
+    requests = [_request(artifact, model, options) for artifact in found]
+    log = command_log("verify")
+    rows = [(artifact, _verify(artifact, request, log)) for artifact, request in zip(found, requests, strict=True)]
     if as_json:
         print_json([{"artifact": str(artifact.root), "parity": parity} for artifact, parity in rows])
     else:
@@ -39,17 +44,33 @@ def verify_command(artifacts: tuple[Path, ...], model: str | None, as_json: bool
     return 0 if all(parity.passed or parity.mode == "unverified" for _, parity in rows) else 4
 
 
-def _verify(artifact: Artifact, request: ModelRequest) -> Parity:
+def _request(artifact: Artifact, model: str | None, options: Mapping[str, Any]) -> ModelRequest:
+    """Describe the model that an artifact was made from; inputs that are not given are those it keeps."""
+    name = artifact.manifest.model
+    if model is None and name not in MODELS:
+        raise UsageError(
+            f"{artifact.root} was made from your own model {name}; pass --model file.py:function "
+            "with the --checkpoint that it was deployed with"
+        )
+    request = model_request(model or name, **options)
+    if request.contract is None and is_own(request.model):
+        contract = kept_contract(artifact.manifest)
+        # A channels-last artifact may be of a channels-first model: the model's own contract or --input must say.
+        if all(spec.layout != "NHWC" for spec in (*contract.inputs, *contract.outputs)):
+            return dataclasses.replace(request, contract=contract)
+    return request
+
+
+def _verify(artifact: Artifact, request: ModelRequest, log: Path) -> Parity:
     with tempfile.TemporaryDirectory(prefix="edge-verify-") as folder:
-        work = Path(folder)
-        prepared = prepare_request(request, work / "work" / "prepared", progress)
+        prepared = prepare_request(request, Path(folder) / "prepared", log, progress)
         header = read_header(prepared.folder)
         if header.source.sha256 != artifact.manifest.source.sha256:
             raise UsageError(
                 f"{artifact.root} was made from weights {artifact.manifest.source.sha256[:16]}…, these are "
                 f"{header.source.sha256[:16]}…; pass the same --checkpoint that it was deployed with"
             )
-        return verify_in_child(artifact.root, prepared.folder, work / "verify.log")
+        return verify_in_child(artifact.root, prepared.folder, log)
 
 
 def describe(artifact: Artifact, parity: Parity) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ import msgspec
 from edge.artifact import Delegation, FileEntry, Parity, Source, Step
 from edge.errors import InputError
 from edge.profile.protocol import Latency, host_name
+from edge.versions import installed_version
 
 REPORT = "report.json"
 Status = Literal["ok", "needs-sdk", "refused", "failed"]
@@ -82,21 +82,15 @@ def environment() -> Environment:
     )
 
 
-def installed_version(distribution: str) -> str:
-    """Return a distribution's version, or an empty string if it is not installed."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return ""
-
-
 def read_report(folder: Path) -> Report:
     """Read report.json of a deploy's folder; raises InputError."""
     path = folder / REPORT
     try:
         return msgspec.json.decode(path.read_bytes(), type=Report)
-    except FileNotFoundError:
-        raise InputError(f"{folder} has no {REPORT}; make one with `edge deploy MODEL --out {folder}`") from None
+    except OSError as error:
+        raise InputError(
+            f"{folder} has no {REPORT} to read ({error.strerror}); make one with `edge deploy MODEL --out {folder}`"
+        ) from None
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise InputError(f"{path}: {error}; deploy again into {folder}") from None
 

@@ -28,7 +28,8 @@ from edge.tasks.pose import Pose, nobody
 from edge.tasks.segmentation import Segmentation, from_probability
 from edge.threads import thread_count
 
-_MEMBERS: Mapping[str, str] = {
+# The members of a bundle that PoseLandmarker looks for, by the task of the model they hold.
+MEMBERS: Mapping[str, str] = {
     "pose-detection": "pose_detector.tflite",
     "pose-landmarks": "pose_landmarks_detector.tflite",
 }
@@ -90,14 +91,14 @@ def open_mediapipe(artifact: Artifact) -> Session:
 def network_bytes(artifact: Artifact) -> bytes:
     """Return the `.tflite` of the artifact's own model: the file itself, or its member of the `.task` bundle."""
     task = artifact.manifest.task
-    if task not in _MEMBERS:
+    if task not in MEMBERS:
         return artifact.file(".tflite").read_bytes()
     path = artifact.file(".task")
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.read(_MEMBERS[task])
+            return archive.read(MEMBERS[task])
     except (zipfile.BadZipFile, KeyError) as error:
-        raise TargetError(f"{path} is not a bundle with {_MEMBERS[task]}: {error}; {_AGAIN}") from error
+        raise TargetError(f"{path} is not a bundle with {MEMBERS[task]}: {error}; {_AGAIN}") from error
 
 
 def _adapter(content: bytes, artifact: Artifact) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

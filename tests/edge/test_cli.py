@@ -1,5 +1,6 @@
 """The command line as a user meets it: a real process, its exit code and every line it prints."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import jsonschema
 import pytest
 
-from edge.cli import COMMANDS
+from edge.cli import COMMANDS, cli, main
 
 HEAVY = (
     "torch",
@@ -74,14 +75,29 @@ def test_every_command_explains_itself(name):
         (["run", "nowhere", "x.png"], 2, ["nowhere", "not an artifact"]),
         (["report", "nowhere"], 2, ["report.json"]),
         (["compile", "nowhere", "--target", "onnx-cpu", "--out", "o"], 2, ["nowhere", "edge export"]),
+        (["run", "file/x", "x.png"], 2, ["file/x", "not an artifact", "Not a directory"]),
+        (["compile", "file/x", "--target", "onnx-cpu", "--out", "o"], 2, ["file/x", "Not a directory"]),
+        (["report", "file/x"], 2, ["file/x"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_bad_input_is_one_clear_line_with_the_right_exit_code(tmp_path, arguments, code, words):
+    (tmp_path / "file").touch()
     done = edge(*arguments, cwd=tmp_path)
     line = one_line(done)
     assert done.returncode == code, line
     assert all(word in line for word in words), line
+
+
+def test_any_error_of_the_system_is_one_line(monkeypatch, capsys):
+    def refuse():
+        raise NotADirectoryError(errno.ENOTDIR, "Not a directory", "file/x")
+
+    monkeypatch.setattr(cli, "main", lambda **_: refuse())
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "edge: Not a directory: file/x\n"
 
 
 def test_models_and_targets_are_listed_as_text_and_json():

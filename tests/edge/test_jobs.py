@@ -99,6 +99,14 @@ def test_any_other_exception_is_a_target_error_with_the_log(job):
     assert type(caught.value) is TargetError
 
 
+def test_the_cited_lines_are_this_runs_own(job, tmp_path):
+    (tmp_path / "job.log").write_text("an earlier run failed\n")
+    with pytest.raises(JobKilled, match="about to crash") as caught:
+        run_job(job(crash))
+    assert "earlier" not in str(caught.value)
+    assert (tmp_path / "job.log").read_text().startswith("an earlier run failed\n")
+
+
 def test_a_crash_is_named_with_the_last_words(job):
     with pytest.raises(JobKilled, match=r"died from SIGABRT(.|\n)*about to crash"):
         run_job(job(crash))

