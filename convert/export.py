@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import torch
@@ -39,6 +40,18 @@ def flatten(outputs: Any) -> tuple[Tensor, ...]:
     return tuple(tensor for item in items for tensor in flatten(item))
 
 
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into eval mode, and every part of it back into the mode it was in."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training  # train() would change the parts of a part as well
+
+
 def example_inputs(contract: Contract, *, seed: int = 0) -> tuple[Tensor, ...]:
     """Return seeded random inputs: floats in [0, 1), integers in [0, 127)."""
     generator = torch.Generator().manual_seed(seed)
@@ -54,14 +67,13 @@ def _example(spec: TensorSpec, generator: torch.Generator) -> Tensor:
 
 
 def complete_contract(model: Model) -> Model:
-    """Run the module once and fill in, or check, the contract's outputs.
+    """Run the module once in eval mode and fill in, or check, the contract's outputs.
 
     Raises ContractError if the module rejects the inputs or its outputs differ from the contract's.
     """
-    module = model.module.eval()
     try:
-        with torch.no_grad():
-            outputs = flatten(module(*example_inputs(model.contract)))
+        with torch.no_grad(), evaluating(model.module):
+            outputs = flatten(model.module(*example_inputs(model.contract)))
     except EdgeError:
         raise
     except Exception as error:  # whatever a user's forward raises
@@ -72,11 +84,11 @@ def complete_contract(model: Model) -> Model:
         ) from error
     specs = _output_specs(model.contract, outputs)
     contract = msgspec.structs.replace(model.contract, outputs=specs)
-    return Model(model.name, module, contract, model.source)
+    return Model(model.name, model.module, contract, model.source)
 
 
 def _output_specs(contract: Contract, outputs: tuple[Tensor, ...]) -> tuple[TensorSpec, ...]:
-    found = tuple((tuple(tensor.shape), _dtype_name(tensor.dtype)) for tensor in outputs)
+    found = tuple((tuple(tensor.shape), _dtype_name(i, tensor.dtype)) for i, tensor in enumerate(outputs))
     if not contract.outputs:
         layout = contract.inputs[0].layout
         return tuple(
@@ -89,8 +101,12 @@ def _output_specs(contract: Contract, outputs: tuple[Tensor, ...]) -> tuple[Tens
     return contract.outputs
 
 
-def _dtype_name(dtype: torch.dtype) -> DType:
-    return str(dtype).removeprefix("torch.")  # type: ignore[return-value]  # TensorSpec checks it on decode
+def _dtype_name(index: int, dtype: torch.dtype) -> DType:
+    name = str(dtype).removeprefix("torch.")
+    for known in get_args(DType):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise ContractError(f"output {index} is {name}; artifacts carry {', '.join(get_args(DType))}: cast it in the model")
 
 
 def _show(items: tuple[tuple[tuple[int, ...], str], ...]) -> str:
@@ -112,10 +128,13 @@ def check_weights(module: nn.Module) -> None:
 
 
 def export(model: Model) -> Program:
-    """Trace a model with torch.export at its contract's fixed shapes."""
+    """Trace a model in eval mode with torch.export at its contract's fixed shapes; the module stays as it is.
+
+    Raises CheckpointError for weights that are not finite, ContractError as `complete_contract` does.
+    """
     check_weights(model.module)
     model = complete_contract(model)
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(model.module):
         exported = torch.export.export(Flat(model.module).eval(), example_inputs(model.contract))
     step = Step(tool="torch.export", version=metadata.version("torch"))
     return Program(model.name, exported, model.contract, model.source, (step,))
