@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convert.export import example_inputs, export, flatten
+from convert.export import evaluating, example_inputs, export, flatten
 from convert.load import load, load_exported, load_user
 from convert.program import Model, Program, save_program
 from convert.reference import Arrays, Sample, write_samples
@@ -100,7 +100,7 @@ def find_region(name: str, image: Image) -> Region | None:
 
 def run_eager(model: Model, contract: Contract, inputs: Arrays) -> Arrays:
     """Run the eager module on named arrays; outputs are named by the contract."""
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(model.module):
         outputs = flatten(model.module(*(torch.from_numpy(inputs[spec.name]) for spec in contract.inputs)))
     return {spec.name: tensor.numpy() for spec, tensor in zip(contract.outputs, outputs, strict=True)}
 

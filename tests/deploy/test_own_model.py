@@ -99,6 +99,18 @@ def test_export_and_compile_one_at_a_time(edge, tiny, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["artifact", "program"]
 
 
+def test_a_module_in_training_mode_is_compared_in_eval_mode_and_left_as_it_was(tmp_path, session_cache, monkeypatch):
+    monkeypatch.setenv("EDGE_CACHE", str(session_cache))
+    module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.5)).train()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    contract = Contract(inputs=(TensorSpec(name="x", shape=(8, 4)),))
+    report = kit.deploy(module, contract, out=tmp_path / "out", targets=["onnx-cpu"], launches=0, progress=str)
+    assert report.targets[0].parity is not None
+    assert report.targets[0].parity.passed
+    assert all(part.training for part in module.modules())
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+
+
 def test_a_module_in_memory_is_deployed_from_python(tmp_path, session_cache, monkeypatch):
     monkeypatch.setenv("EDGE_CACHE", str(session_cache))
     contract = Contract(inputs=(TensorSpec(name="a", shape=(1, 4)), TensorSpec(name="b", shape=(1, 4))))
