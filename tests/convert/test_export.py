@@ -37,11 +37,7 @@ def model(module: nn.Module, outputs: tuple[TensorSpec, ...] = ()) -> Model:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.complex64])
-<<<<<<< HEAD
-@pytest.mark.parametrize("stated", [(), (INPUT, TensorSpec(name="more", shape=(1, 4, 6, 6)))])
-=======
 @pytest.mark.parametrize("stated", [(), tuple(TensorSpec(name=n, shape=(1, 4, 6, 6)) for n in ("a", "b"))])
->>>>>>> fixa
 def test_an_output_that_no_artifact_carries(dtype: torch.dtype, stated: tuple[TensorSpec, ...]) -> None:
     network = Network(lambda y: (y, y.to(dtype)))
     name = str(dtype).removeprefix("torch.")
