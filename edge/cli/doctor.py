@@ -11,7 +11,7 @@ import click
 from convert.targets import TARGETS
 from edge.cli import json_option, print_json
 from edge.report.records import environment
-from edge.store import cache_root
+from edge.store import RESULTS, cache_root, folder_bytes, prune
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,7 @@ def _cache() -> Check:
     root = cache_root()
     parent = next(path for path in (root, *root.parents) if path.exists())
     free_gb = shutil.disk_usage(parent).free / 1e9
-    used_mb = sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) / 1e6 if root.exists() else 0.0
-    found = f"{root}: {used_mb:.0f} MB used, {free_gb:.0f} GB free on its disk"
+    found = f"{root}: {folder_bytes(root) / 1e6:.0f} MB used, {free_gb:.0f} GB free on its disk"
     writable = os.access(parent, os.W_OK)
     return Check("cache", writable and free_gb > 1, found, "set EDGE_CACHE to a folder on a disk with space")
 
@@ -59,9 +58,19 @@ def _target(name: str) -> Check:
 
 
 @click.command("doctor")
+@click.option(
+    "--prune", "pruned", is_flag=True, help="Delete the results of earlier runs from the cache; weights stay."
+)
 @json_option
-def doctor_command(as_json: bool) -> int:
+def doctor_command(pruned: bool, as_json: bool) -> int:
     """Say what this machine has, what it lacks, and the command that mends it; exit 3 if something lacks."""
+    if pruned:
+        freed_bytes = prune()
+        if as_json:
+            print_json({"cache": str(cache_root()), "freed_bytes": freed_bytes})
+        else:
+            click.echo(f"{cache_root()}: {freed_bytes / 1e6:.1f} MB freed ({', '.join(RESULTS)})")
+        return 0
     rows = checks()
     if as_json:
         print_json({"checks": [asdict(row) for row in rows], "environment": environment()})

