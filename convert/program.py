@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from convert.frozen import load_archive
 from convert.header import Header, read_header, write_header
 from edge.artifact import Source, Step
 from edge.contract import Contract
@@ -47,7 +48,7 @@ def save_program(program: Program, folder: Path) -> None:
 def load_program(folder: Path) -> Program:
     """Read what `save_program` wrote."""
     header = read_header(folder)
-    exported = torch.export.load(folder / "program.pt2")
+    exported = load_archive(folder / "program.pt2")
     return Program(header.name, exported, header.contract, header.source, header.steps)
 
 
