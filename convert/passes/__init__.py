@@ -50,6 +50,7 @@ def passes_for(family: str) -> tuple[Pass, ...]:
         Pass("remove_identities", identities.remove_identities),
         Pass("merge_permutes", permutes.merge_permutes),
         Pass("fold_batch_norm", batch_norm.fold_batch_norm),
+        Pass("batch_norm_by_convolution", batch_norm.batch_norm_by_convolution, _OWN_NORMS),
         Pass("fuse_padding", padding.fuse_padding),
         Pass("trim_padding_taps", padding.trim_padding_taps),
         Pass("fuse_hard_sigmoid", activations.fuse_hard_sigmoid),
@@ -68,6 +69,7 @@ def passes_for(family: str) -> tuple[Pass, ...]:
     return tuple(entry for entry in ordered if entry.suits(family))
 
 
+_OWN_NORMS = ("executorch", "litert", "mediapipe", "onnx-qnn")  # where it is a product and a sum, rounded twice
 _XNNPACK = ("executorch-xnnpack",)
 _OWN_RESIZES = ("executorch", "litert", "mediapipe", "coreml", "onnx-qnn")  # without scale factors or antialiasing
 
