@@ -182,7 +182,8 @@ def _selection(module: GraphModule, value: Any, indices: list[int], axis: int, s
         if indices == list(range(size)):
             return value
         return insert(module, aten.slice.Tensor, (value, axis, indices[0], indices[-1] + 1, step))
-    return insert(module, aten.index_select.default, (value, axis, add_constant(module, torch.tensor(indices))))
+    places = add_constant(module, torch.tensor(indices, dtype=torch.int32))  # NPUs have no int64
+    return insert(module, aten.index_select.default, (value, axis, places))
 
 
 def _smoothed(module: GraphModule, node: Any, factor: int) -> Any:
