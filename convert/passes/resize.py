@@ -26,7 +26,7 @@ _CLOSE = 1e-6  # weights along an axis that differ by less are the same
 
 
 def simplify_resizes(module: GraphModule) -> int:
-    """Drop resizes that change nothing, repeat single pixels, and write as bilinear or nearest what is no more."""
+    """Drop resizes that change nothing, and write as bilinear or nearest what is no more."""
     count = 0
     for node in calls(module, *_SMOOTH, _NEAREST, _EXACT):
         source = node.args[0]
@@ -153,11 +153,9 @@ def _simpler(module: GraphModule, node: Any, rows: Tensor, columns: Tensor) -> A
     source, size = node.args[0], list(shape(node)[2:])
     if same(rows, torch.eye(rows.shape[1])) and same(columns, torch.eye(columns.shape[1])):
         return source
-    if rows.shape[1] == columns.shape[1] == 1:
-        return insert(module, aten.expand.default, (source, [*shape(source)[:2], *size]))
+    if node.target is _NEAREST or _is_plain(node):
+        return None
     for target, arguments in ((_NEAREST, (size, None)), (_BILINEAR, (size, False, None))):
-        if node.target is target or (node.target is _BILINEAR and target is _NEAREST):
-            continue
         new = insert(module, target, (source, *arguments))
         new.meta["val"] = node.meta["val"]
         if same(rows, axis_weights(new, 2)) and same(columns, axis_weights(new, 3)):
