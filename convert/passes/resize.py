@@ -53,6 +53,27 @@ def bicubic_by_products(module: GraphModule) -> int:
     return _by_products(module, calls(module, aten.upsample_bicubic2d.vec))
 
 
+def vela_by_products(module: GraphModule) -> int:
+    """Write resizes that Vela 5.2 refuses as products: fully connected layers and transposes it takes.
+
+    It takes single pixels, nearest upsampling by 2, 4 or 8, half-pixel bilinear by 2 and aligned bilinear by 2, 4 or 8
+    of the distances between pixels. `resize_by_convolution` has dealt with other whole factors, for less work.
+    """
+    return _by_products(module, [node for node in calls(module, *_SMOOTH, _NEAREST, _EXACT) if not _vela_takes(node)])
+
+
+def _vela_takes(node: Any) -> bool:
+    before, after = shape(node.args[0])[2:], shape(node)[2:]
+    if before == (1, 1):
+        return node.target in (_BILINEAR, _NEAREST)
+    if node.target is _BILINEAR and node.args[2]:
+        spans = [((out - 1) / (size - 1) if size > 1 else 0) for size, out in zip(before, after, strict=True)]
+        return spans[0] == spans[1] and spans[0] in (2, 4, 8)
+    factors = [out / size for size, out in zip(before, after, strict=True)]
+    known = {_BILINEAR: (2,), _NEAREST: (2, 4, 8)}.get(node.target, ())
+    return factors[0] == factors[1] and factors[0] in known
+
+
 def _by_products(module: GraphModule, nodes: list[Any]) -> int:
     nodes = [node for node in nodes if _is_resize(node)]
     for node in nodes:
