@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from edge.errors import InputError
 
 Unit = Literal["npu", "gpu", "cpu"]
 UNITS: tuple[Unit, ...] = ("npu", "gpu", "cpu")
@@ -31,6 +34,17 @@ class DelegationReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     schema: Literal[1] = 1
     target: str
     operators: tuple[Operator, ...]
+
+
+def read_delegation(folder: Path) -> DelegationReport:
+    """Read delegation.json of an artifact's folder; raises InputError."""
+    path = folder / DELEGATION
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=DelegationReport)
+    except OSError as error:
+        raise InputError(f"{folder} has no {DELEGATION} to read ({error.strerror}); deploy it again") from None
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise InputError(f"{path}: {error}; deploy it again with `edge deploy`") from None
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
