@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convert.targets import TARGETS
-from edge.artifact import Parity, read_manifest
+from edge.artifact import Manifest, Parity, read_manifest
 from edge.errors import EdgeError, MissingError, Refused
-from edge.jobs import Job, run_job
+from edge.jobs import Job, Usage, measure_job, run_job
 from edge.report.records import Status, TargetReport, now
 
 COMPILE_TIMEOUT_S = 1800.0
@@ -37,7 +37,7 @@ def run_build(build: Build, prepared: Path, folder: Path, preview: Path, log: Pa
     start = time.monotonic()
     log.unlink(missing_ok=True)  # of an earlier build
     try:
-        compile_in_child(build, prepared, folder, log)
+        usage = compile_in_child(build, prepared, folder, log)
         parity = verify_in_child(folder, prepared, log, preview=preview)
     except EdgeError as error:
         return TargetReport(id=build.target, precision=build.precision, status=status_of(error), reason=str(error))
@@ -52,30 +52,52 @@ def run_build(build: Build, prepared: Path, folder: Path, preview: Path, log: Pa
         steps=manifest.steps,
         parity=parity,
         delegation=manifest.delegation,
+        estimates=manifest.estimates,
         seconds=round(time.monotonic() - start, 2),
+        compile_seconds=round(usage.seconds, 2),
+        compile_peak_bytes=usage.peak_bytes,
         made_at=now(),
     )
 
 
-def compile_in_child(build: Build, prepared: Path, folder: Path, log: Path) -> None:
-    """Compile a prepared program for a target; raises EdgeError with the log's last lines."""
+def compile_in_child(build: Build, prepared: Path, folder: Path, log: Path) -> Usage:
+    """Compile a prepared program for a target and return what it took; raises EdgeError with the log's last lines."""
     payload = {
         "prepared": str(prepared),
         "target": build.target,
         "precision": build.precision,
         "folder": str(folder),
     }
-    run_job(Job(function="convert.compile:compile_job", payload=payload, log=log, timeout_s=COMPILE_TIMEOUT_S))
+    job = Job(
+        function="convert.compile:compile_job",
+        payload=payload,
+        log=log,
+        timeout_s=COMPILE_TIMEOUT_S,
+        environment=TARGETS[build.target].environment(),
+    )
+    return measure_job(job)
 
 
 def verify_in_child(folder: Path, prepared: Path, log: Path, *, preview: Path | None = None) -> Parity:
     """Execute an artifact against a prepared reference, write the parity into its manifest and return it."""
     payload = {"artifact": str(folder), "prepared": str(prepared), "preview": str(preview) if preview else ""}
-    run_job(Job(function="convert.verify:verify_job", payload=payload, log=log, timeout_s=VERIFY_TIMEOUT_S))
+    job = Job(
+        function="convert.verify:verify_job",
+        payload=payload,
+        log=log,
+        timeout_s=VERIFY_TIMEOUT_S,
+        environment=execution_environment(read_manifest(folder).manifest),
+    )
+    run_job(job)
     parity = read_manifest(folder).manifest.parity
     if parity is None:
         raise EdgeError(f"{folder}: verification left no parity in the manifest")
     return parity
+
+
+def execution_environment(manifest: Manifest) -> dict[str, str]:
+    """Return the variables that a child needs to execute an artifact; raises MissingError if its SDK is absent."""
+    return TARGETS[manifest.target].environment() if manifest.target in TARGETS else {}
 
 
 def status_of(error: EdgeError) -> Status:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from convert.calibration import calibration_inputs
 from convert.passes import optimize
-from convert.program import Program, load_program
-from convert.targets import TARGETS
-from edge.artifact import Artifact, Manifest, list_files, write_manifest
+from convert.program import Program, load_program, program_digest
+from convert.targets import TARGETS, Compiled, Target
+from edge.artifact import Artifact, Manifest, encode_json, list_files, write_atomic, write_manifest
+from edge.delegation import DELEGATION, DelegationReport, summarize
+from quant.precision import PRECISIONS
 
 
 def compile_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Compile the program of a prepared folder; the child-process side of `compile_program`."""
-    program = load_program(Path(payload["prepared"]))
+    prepared = Path(payload["prepared"])
+    program = load_program(prepared)
+    if PRECISIONS[payload["precision"]].calibrated:
+        program = replace(program, calibration=calibration_inputs(prepared))
     artifact = compile_program(program, payload["target"], payload["precision"], Path(payload["folder"]))
     return {"files": [entry.name for entry in artifact.manifest.files]}
 
@@ -29,6 +37,9 @@ def compile_program(program: Program, target_id: str, precision: str, folder: Pa
     program = optimize(program, target.runtime)
     compiled = target.compile(program, precision, folder)
     contract = program.contract
+    if compiled.operators:
+        report = DelegationReport(target=target_id, operators=compiled.operators)
+        write_atomic(folder / DELEGATION, encode_json(report))
     files = list_files(folder)
     ram_bytes = compiled.needs.ram_bytes or sum(entry.bytes for entry in files)
     manifest = Manifest(
@@ -45,6 +56,21 @@ def compile_program(program: Program, target_id: str, precision: str, folder: Pa
         preprocess=contract.preprocess,
         postprocess=contract.postprocess,
         labels=contract.labels,
-        delegation=compiled.delegation,
+        delegation=summarize(compiled.operators, compiled.rejected) if compiled.operators else None,
+        estimates=dict(compiled.estimates),
+        signature=_signature(program, target, precision, compiled),
     )
     return write_manifest(folder, manifest)
+
+
+def _signature(program: Program, target: Target, precision: str, compiled: Compiled) -> str:
+    """Return a key of what the artifact computes and where: vendors' compilers write other bytes at every run."""
+    calibration = [values.tobytes() for inputs in program.calibration for _, values in sorted(inputs.items())]
+    return program_digest(
+        program,
+        target.id,
+        precision,
+        str(compiled.operators),
+        str(compiled.steps),
+        hashlib.sha256(b"".join(calibration)).hexdigest(),
+    )

@@ -14,6 +14,7 @@ from edge.artifact import file_digest
 from edge.contract import Contract
 from edge.errors import CheckpointError, InputError
 from edge.profile.protocol import host_name
+from edge.sdk import SDKS
 from edge.store import content_key
 from edge.threads import thread_count
 from edge.versions import installed_version
@@ -53,6 +54,7 @@ def prepared_key(request: ModelRequest) -> str:
 def artifact_key(prepared: str, target: Target, precision: str, launches: int) -> str:
     """Return the key of a finished artifact and its measurements."""
     versions = [f"{name}={installed_version(name)}" for name in ("torch", *target.packages)]
+    versions += [f"{name}={SDKS[name].identity()}" for name in target.sdks]
     return content_key(
         "artifact", prepared, target.id, precision, *versions, str(launches), host_name(), str(thread_count())
     )

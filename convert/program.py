@@ -13,8 +13,10 @@ from torch.export import ExportedProgram
 
 from convert.frozen import load_archive
 from convert.header import Header, read_header, write_header
+from convert.reference import Arrays
 from edge.artifact import Source, Step
 from edge.contract import Contract
+from edge.errors import Refused
 from edge.store import content_key
 
 
@@ -37,6 +39,17 @@ class Program:
     contract: Contract
     source: Source
     steps: tuple[Step, ...] = field(default=())
+    calibration: tuple[Arrays, ...] = field(default=(), repr=False)  # real inputs, for precisions that need ranges
+
+    def calibration_tensors(self) -> list[tuple[torch.Tensor, ...]]:
+        """Return the calibration inputs in the contract's order; raises Refused if there are none."""
+        if not self.calibration:
+            raise Refused(
+                f"{self.name} has no pictures to measure the range of its activations on, which 8-bit activations "
+                "need; give it some with --data DIR if it takes pictures, or ask for fp16 or fp32"
+            )
+        names = [spec.name for spec in self.contract.inputs]
+        return [tuple(torch.from_numpy(inputs[name]) for name in names) for inputs in self.calibration]
 
 
 def save_program(program: Program, folder: Path) -> None:

@@ -125,7 +125,7 @@ def _compare_task(
             write_image(preview, task.draw(read_image(sample.image), result))
     if not values:
         return None
-    return TaskParity(metric=task.metric, value=min(values), limit=limits.task or task.limit)
+    return TaskParity(metric=task.metric, value=min(values), limit=limits.task.get(task.metric, task.limit))
 
 
 def _predict(session: Session, answer: Arrays, contract: Contract, sample: Sample, expected: Prediction) -> Prediction:

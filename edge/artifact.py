@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from edge.contract import Postprocess, Preprocess, TensorSpec
+from edge.delegation import Delegation
 from edge.errors import InputError, StoreError
 
 SCHEMA = 1
@@ -76,23 +77,6 @@ class Parity(_Record):
     reason: str = ""
 
 
-class Rejected(_Record):
-    """Name operators that the accelerator refused."""
-
-    op: str
-    count: int
-    reason: str = ""
-    hint: str = ""
-
-
-class Delegation(_Record):
-    """Count operators by the unit that runs them."""
-
-    ops: int
-    by_unit: dict[str, int]
-    rejected: tuple[Rejected, ...] = ()
-
-
 class Needs(_Record):
     """State what the device must offer."""
 
@@ -126,6 +110,8 @@ class Manifest(_Record, kw_only=True):
     labels: tuple[str, ...] = ()
     parity: Parity | None = None
     delegation: Delegation | None = None
+    estimates: dict[str, float] = {}  # of the chip's compiler, not measured: cycles, bytes, milliseconds
+    signature: str = ""  # equal for two builds that compute the same, whose bytes a vendor's compiler makes differ
     fallback: Fallback = Fallback()
 
 

@@ -11,10 +11,12 @@ import ctypes
 import importlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,12 +43,32 @@ class Job:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a job took: wall clock, and the largest resident set among its processes."""
+
+    seconds: float
+    peak_bytes: int
+
+
+def measure_job(job: Job) -> Usage:
+    """Run a job and return what it took; raises what `run_job` raises."""
+    start = time.monotonic()
+    answer = _run(job)
+    return Usage(time.monotonic() - start, int(answer["peak_bytes"]))
+
+
 def run_job(job: Job) -> dict[str, Any]:
     """Run a job and return its result.
 
     Raises the EdgeError that the function raised, TargetError for any other exception, JobKilled if the child died
     from a signal and JobTimeout if it ran too long; their messages end with the log's last lines.
     """
+    result: dict[str, Any] = _run(job)["result"]
+    return result
+
+
+def _run(job: Job) -> dict[str, Any]:
     job.log.parent.mkdir(parents=True, exist_ok=True)
     result_read, result_write = os.pipe()
     with os.fdopen(result_read, "rb") as results, job.log.open("ab") as log:
@@ -127,8 +149,7 @@ def _result(job: Job, code: int, data: bytes, log_start: int) -> dict[str, Any]:
     except json.JSONDecodeError:
         raise TargetError(f"{job.function} ended with code {code} and no result; {_tail(job.log, log_start)}") from None
     if "result" in answer:
-        result: dict[str, Any] = answer["result"]
-        return result
+        return answer
     if answer["error"] == "":
         raise TargetError(f"{answer['message']}; {_tail(job.log, log_start)}")
     kind = getattr(errors, answer["error"], TargetError)
@@ -157,6 +178,12 @@ def _die_with_parent(parent: int) -> None:
             os._exit(1)
 
 
+def _peak_bytes() -> int:
+    """Return the largest resident set of this process and of the children that it waited for."""
+    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return max(peaks) * (1 if sys.platform == "darwin" else 1024)  # getrusage(2): KiB on Linux, bytes on macOS
+
+
 def _main() -> None:
     name, result_fd, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     os.set_inheritable(result_fd, False)
@@ -165,7 +192,8 @@ def _main() -> None:
     answer: dict[str, Any]
     try:
         module, function = name.split(":")
-        answer = {"result": getattr(importlib.import_module(module), function)(payload)}
+        result = getattr(importlib.import_module(module), function)(payload)
+        answer = {"result": result, "peak_bytes": _peak_bytes()}
     except EdgeError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     except Exception as error:  # reported to the parent, with the traceback in the log

@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
-import subprocess
-import sys
 import tarfile
 import tempfile
 import time
@@ -31,28 +28,15 @@ from filelock import FileLock
 
 from edge.artifact import file_digest
 from edge.disk import disk_errors
-from edge.errors import EdgeError, MissingError, StoreError
-from edge.versions import installed_version
+from edge.errors import EdgeError, StoreError
+from edge.packages import Package, download
+from edge.packages import PackageFile as PackageFile
 
-DOWNLOAD_TIMEOUT_S = 900
 ELSEWHERE = "set EDGE_CACHE to a folder on another disk"
 RESULTS = ("prepared", "artifacts", "networks")  # folders of the cache that another run makes again
 _CHUNK_BYTES = 1 << 20
 _PART = ".part-"
 _ABANDONED_S = 24 * 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackageFile:
-    """Locate one file inside a published package of an exact version."""
-
-    registry: Literal["pypi", "npm"]
-    package: str
-    version: str
-    member: str  # path inside the wheel or the npm tarball
-
-    def __str__(self) -> str:
-        return f"{self.package} {self.version} ({self.registry})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +88,11 @@ def fetch_file(weights: WeightsFile) -> Path:
 
 
 def _bring_in(weights: WeightsFile, source: PackageFile) -> Path:
-    name = f"{source.registry}-{source.package.replace('/', '-').lstrip('@')}-{source.version}"
     path = cached_path(weights)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Held until the archive is read: a damaged one is deleted, which must not happen under another file's reader.
-    with _lock(f"package-{name}"), tempfile.TemporaryDirectory(dir=path.parent, prefix=_PART) as folder:
-        part = Path(folder) / weights.name
-        archive = _archive(source, cache_root() / "packages" / name)
+    with package_archive(source, "edge fetch") as archive, staging(path.parent) as folder:
+        part = folder / weights.name
         _extract(archive, source, part)
         found = file_digest(part)
         if found != weights.sha256:
@@ -123,76 +105,41 @@ def _bring_in(weights: WeightsFile, source: PackageFile) -> Path:
     return path
 
 
-def _archive(source: PackageFile, folder: Path) -> Path:
-    """Return the package's archive in `folder`, downloading it once with pip or npm; the caller holds its lock."""
+@contextmanager
+def staging(parent: Path) -> Iterator[Path]:
+    """Yield an empty folder in `parent` that is removed afterwards; what stays is renamed out of it."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=_PART) as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def package_archive(source: Package, again: str) -> Iterator[Path]:
+    """Yield a package's archive, downloaded once with pip or npm, and hold its lock; `again` names the command."""
+    name = f"{source.registry}-{source.package.replace('/', '-').lstrip('@')}-{source.version}"
+    with _lock(f"package-{name}"):
+        yield _archive(source, cache_root() / "packages" / name, again)
+
+
+def _archive(source: Package, folder: Path, again: str) -> Path:
     if found := _only_file(folder):
         return found
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_PART) as temporary:
-        _download(source, Path(temporary))
-        if _only_file(Path(temporary)) is None:
-            raise StoreError(f"{source} was downloaded but left no archive; run `edge fetch` again")
+    with staging(folder.parent) as temporary:
+        download(source, temporary, again)
+        if _only_file(temporary) is None:
+            raise StoreError(f"{source} was downloaded but left no archive; run `{again}` again")
         shutil.rmtree(folder, ignore_errors=True)
-        Path(temporary).rename(folder)
-        Path(temporary).mkdir()  # what the context manager removes
+        temporary.rename(folder)
+        temporary.mkdir()  # what the context manager removes
     found = _only_file(folder)
     if found is None:
-        raise StoreError(f"{folder} vanished while it was used; run `edge fetch` again")
+        raise StoreError(f"{folder} vanished while it was used; run `{again}` again")
     return found
 
 
 def _only_file(folder: Path) -> Path | None:
     files = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
     return files[0] if len(files) == 1 else None
-
-
-def _download(source: PackageFile, folder: Path) -> None:
-    command = _client(source, folder)
-    try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, stdin=subprocess.DEVNULL
-        )
-    except subprocess.TimeoutExpired:
-        raise MissingError(
-            f"{source} did not arrive within {DOWNLOAD_TIMEOUT_S} s; check the network and run `edge fetch` again"
-        ) from None
-    if done.returncode == 0:
-        return
-    lines = [
-        line.strip() for line in done.stderr.splitlines() if "error" in line.lower() or "no module" in line.lower()
-    ]
-    if "No module named pip" in done.stderr:
-        raise MissingError(f"{source} needs pip: {sys.executable} -m ensurepip")
-    reason = lines[0] if lines else f"{command[0]} ended with {done.returncode}"
-    if "no space left" in done.stderr.lower():
-        raise StoreError(
-            f"{source}: no space left on the disk of {cache_root()}; free some or set EDGE_CACHE to another disk"
-        )
-    raise MissingError(f"{source} could not be downloaded ({reason}); check the network and run `edge fetch` again")
-
-
-def _client(source: PackageFile, folder: Path) -> list[str]:
-    if source.registry == "npm":
-        npm = shutil.which("npm")
-        if npm is None:
-            raise MissingError(
-                f"{source} comes from the npm registry and npm is not installed; "
-                "install it (Debian: apt-get install npm; macOS: brew install node) and run `edge fetch` again"
-            )
-        return [npm, "pack", f"{source.package}@{source.version}", "--pack-destination", str(folder), "--silent"]
-    # The wheel is opened, never installed, so one platform's file serves every machine.
-    platforms = ("manylinux_2_28_x86_64", "manylinux_2_24_x86_64", "manylinux2014_x86_64", "any")
-    wheel = ["--only-binary=:all:", "--python-version", "311", *(f"--platform={name}" for name in platforms)]
-    return [
-        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", *wheel,
-        *_resume_options(), "--dest", str(folder), f"{source.package}=={source.version}",
-    ]  # fmt: skip
-
-
-def _resume_options() -> list[str]:
-    """Let a broken download go on where it stopped, which pip can from 25.1 on."""
-    numbers = [int(part) for part in re.findall(r"\d+", installed_version("pip"))[:2]]
-    return ["--resume-retries", "5"] if numbers >= [25, 1] else []
 
 
 def _extract(archive: Path, source: PackageFile, target: Path) -> None:

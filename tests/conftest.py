@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge.samples import sample_photos
+from edge.sdk import SDKS
+from edge.sdk.install import install_sdk
 from edge.store import PackageFile, WeightsFile, fetch_file
 from edge.zoo import MODELS
 
@@ -40,3 +42,14 @@ def weights() -> Callable[[str], Path]:
 def photos() -> tuple[Path, ...]:
     """Return real photographs; the first one shows a person."""
     return sample_photos()
+
+
+@pytest.fixture(scope="session")
+def sdk() -> Callable[[str], dict[str, str]]:
+    """Return a function from an SDK's name to the variables its users need; installs it the first time, for real."""
+
+    def variables(name: str) -> dict[str, str]:
+        install_sdk(SDKS[name])
+        return SDKS[name].environment()
+
+    return variables

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from edge.artifact import Delegation, Needs, Step
+from edge.artifact import Needs, Step
 from edge.contract import TensorSpec
+from edge.delegation import Operator, Rejected
 from edge.errors import MissingError, Refused
 from edge.registry import Registry
+from edge.sdk import SDKS
 from edge.versions import installed_version
 
 if TYPE_CHECKING:
@@ -27,10 +29,13 @@ class Compiled:
     outputs: tuple[TensorSpec, ...]
     steps: tuple[Step, ...]
     needs: Needs
-    delegation: Delegation | None = None
+    operators: tuple[Operator, ...] = ()  # the exported program's, each with its unit
+    rejected: tuple[Rejected, ...] = ()  # operators of the compiled file that the exported program has no name for
+    estimates: Mapping[str, float] = field(default_factory=dict)  # of the chip's compiler, not measured
 
 
 Compile = Callable[["Program", str, Path], Compiled]
+ChipCompile = Callable[["Program", str, Path, str], Compiled]
 Probe = Callable[[], str]
 
 
@@ -51,20 +56,38 @@ class Target:
     extra: str  # the pip extra that installs them
     execution: Execution  # how the artifact can be executed on this machine
     tasks: tuple[str, ...] = ()  # empty: any task
+    sdks: tuple[str, ...] = ()  # names in edge.sdk
     probe: Probe = field(repr=False, default=nothing_missing)  # "<what is missing>: <command>" beyond packages, or ""
+    rank: int = 0  # among its family's chips; 0 stands for the family
     compile: Compile = field(repr=False)
+
+    @property
+    def family(self) -> str:
+        """Return the id without its chip."""
+        return self.id.partition(":")[0]
+
+    @property
+    def chip(self) -> str:
+        """Return the chip that the id names, or an empty string."""
+        return self.id.partition(":")[2]
 
     def missing_packages(self) -> tuple[str, ...]:
         """Return the distributions that are not installed."""
         return tuple(name for name in self.packages if not installed_version(name))
 
     def status(self) -> str:
-        """Return `ready`, or `needs <package or library>: <command that gets it>`."""
-        missing = self.missing_packages()
-        if not missing:
-            lacking = self.probe()
-            return f"needs {lacking}" if lacking else "ready"
-        return f"needs {', '.join(missing)}: pip install 'edge-deployment-kit[{self.extra}]'"
+        """Return `ready`, or `needs <package, SDK or library>: <command that gets it>`."""
+        if missing := self.missing_packages():
+            return f"needs {', '.join(missing)}: pip install 'edge-deployment-kit[{self.extra}]'"
+        lacking = [text for name in self.sdks if (text := SDKS[name].lacking())] or [self.probe()]
+        return f"needs {lacking[0]}" if lacking[0] else "ready"
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that the children which compile and execute need; raises MissingError."""
+        found: dict[str, str] = {}
+        for name in self.sdks:
+            found |= SDKS[name].environment()
+        return found
 
     def check(self, precision: str, task: str) -> None:
         """Raise MissingError or Refused if this target cannot make `precision` for `task` here."""
@@ -92,16 +115,65 @@ def target(
     extra: str,
     execution: Execution,
     tasks: tuple[str, ...] = (),
+    sdks: tuple[str, ...] = (),
     probe: Probe = nothing_missing,
+    rank: int = 0,
 ) -> Callable[[Compile], Compile]:
     """Register a compile function: (program, precision, empty folder) → Compiled, files in the folder."""
 
     def decorate(function: Compile) -> Compile:
         entry = Target(
             id=id, runtime=runtime, summary=summary, precisions=precisions, packages=packages, extra=extra,
-            execution=execution, tasks=tasks, probe=probe, compile=function,
+            execution=execution, tasks=tasks, sdks=sdks, probe=probe, rank=rank, compile=function,
         )  # fmt: skip
         TARGETS.add(id, entry)
         return function
 
     return decorate
+
+
+def target_family(
+    family: str,
+    *,
+    chips: tuple[str, ...],
+    runtime: str,
+    summary: str,
+    precisions: tuple[str, ...],
+    packages: tuple[str, ...],
+    extra: str,
+    execution: Execution,
+    tasks: tuple[str, ...] = (),
+    sdks: tuple[str, ...] = (),
+    probe: Probe = nothing_missing,
+) -> Callable[[ChipCompile], ChipCompile]:
+    """Register one target a chip, `family:chip`, for a compile function that takes the chip as its last argument.
+
+    The list of chips is ours: vendors' compilers accept an unknown one and silently build for another. The first
+    stands for the family where one is enough.
+    """
+
+    def decorate(function: ChipCompile) -> ChipCompile:
+        for rank, chip in enumerate(chips):
+            register = target(
+                f"{family}:{chip}", runtime=runtime, summary=summary, precisions=precisions, packages=packages,
+                extra=extra, execution=execution, tasks=tasks, sdks=sdks, probe=probe, rank=rank,
+            )  # fmt: skip
+            register(_for_chip(function, chip))
+        return function
+
+    return decorate
+
+
+def _for_chip(function: ChipCompile, chip: str) -> Compile:
+    def compile_for_chip(program: Program, precision: str, folder: Path) -> Compiled:
+        return function(program, precision, folder, chip)
+
+    return compile_for_chip
+
+
+def families() -> dict[str, tuple[Target, ...]]:
+    """Return the targets of every family; the first of each stands for it."""
+    found: dict[str, list[Target]] = {}
+    for entry in sorted(TARGETS.values(), key=lambda entry: entry.rank):
+        found.setdefault(entry.family, []).append(entry)
+    return {family: tuple(found[family]) for family in sorted(found)}

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from convert.delegation import Placement, place
 from convert.targets import Compiled, target
-from edge.artifact import Delegation, Needs, Rejected, Step
-from edge.errors import TargetError
+from convert.targets._executorch import MIN_RUNTIME, executorch_step, lower, placements_of, tag_origins
+from edge.artifact import Needs
 
 if TYPE_CHECKING:
-    from torch.fx import GraphModule
+    from torch.fx import Node
 
     from convert.program import Program
 
-MIN_RUNTIME = "executorch 1.5"
+TAKEN, LEFT = Placement("cpu", "XnnpackBackend"), Placement("cpu", "portable")
 
 
 @target(
@@ -44,33 +43,29 @@ def compile_xnnpack(program: Program, precision: str, folder: Path) -> Compiled:
 
         check_half_range(program)
         program = to_half(program)
-    lowered, reasons = _lower(program)
-    delegation = count_delegation(lowered.exported_program().graph_module, reasons)  # before memory planning adds ops
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    tag_origins(program)
+    with _rejections() as reasons:
+        lowered = lower(program.name, program.exported, [XnnpackPartitioner()])
+    module = lowered.exported_program().graph_module  # before memory planning adds operators
+    placements = placements_of(program, module, {"XnnpackBackend": TAKEN}, left=LEFT, explain=_explain(reasons))
     data: bytes = lowered.to_executorch().buffer
     (folder / "model.pte").write_bytes(data)
-    step = Step(
-        tool="executorch", version=metadata.version("executorch"), options={"partitioner": "XnnpackPartitioner"}
-    )
     return Compiled(
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,
-        steps=(*program.steps[before:], step),
+        steps=(*program.steps[before:], executorch_step(partitioner="XnnpackPartitioner")),
         needs=Needs(min_runtime=MIN_RUNTIME),
-        delegation=delegation,
+        operators=place(program, placements),
     )
 
 
-def _lower(program: Program) -> tuple[Any, dict[str, str]]:
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
+def _explain(reasons: dict[str, str]) -> Callable[[Node], tuple[str, str]]:
+    def explain(node: Node) -> tuple[str, str]:
+        return reasons.get(node.name) or "XNNPACK has no such operator", "runs in ExecuTorch's portable kernels"
 
-    with _rejections() as reasons:
-        try:
-            lowered = to_edge_transform_and_lower(program.exported, partitioner=[XnnpackPartitioner()])
-        except Exception as error:  # whatever the lowering stack raises
-            first = str(error).strip().split("\n", 1)[0]
-            raise TargetError(f"ExecuTorch cannot lower {program.name}: {type(error).__name__}: {first}") from error
-    return lowered, reasons
+    return explain
 
 
 @contextmanager
@@ -107,37 +102,3 @@ def _partition_loggers() -> list[str]:
         f"{config.__name__}.{name}"
         for name in ("generic_node_configs", "gemm_configs", "node_configs", "xnnpack_config")
     ]
-
-
-def count_delegation(module: GraphModule, reasons: dict[str, str]) -> Delegation:
-    """Count the operators of a lowered graph by unit, and name those that XNNPACK left to portable kernels."""
-    delegated, left = 0, []
-    for node in module.graph.nodes:
-        if node.op == "get_attr" and node.name.startswith("lowered_module_"):
-            inner = getattr(module, node.target).original_module.graph
-            delegated += sum(_is_operator(found) for found in inner.nodes)
-        elif _is_operator(node):
-            left.append(node)
-    counts = Counter(_operator(node) for node in left)
-    why = {_operator(node): reasons.get(node.name, "") for node in left}
-    rejected = tuple(
-        Rejected(
-            op=op,
-            count=count,
-            reason=why[op] or "XNNPACK has no such operator",
-            hint="runs in ExecuTorch's portable kernels",
-        )
-        for op, count in sorted(counts.items())
-    )
-    return Delegation(
-        ops=delegated + len(left), by_unit={"xnnpack": delegated, "portable": len(left)}, rejected=rejected
-    )
-
-
-def _is_operator(node: Any) -> bool:
-    return node.op == "call_function" and _operator(node) not in ("getitem", "executorch_call_delegate")
-
-
-def _operator(node: Any) -> str:
-    name: str = getattr(node.target, "__name__", str(node.target))
-    return name

@@ -6,8 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convert.delegation import Placement, place_all
 from convert.targets import Compiled, target
-from edge.artifact import Delegation, Needs, Rejected, write_atomic
+from edge.artifact import Needs, write_atomic
+from edge.delegation import Rejected
 
 if TYPE_CHECKING:
     from convert.program import Program
@@ -36,7 +38,8 @@ def litert_cpu(program: Program, precision: str, folder: Path) -> Compiled:
         outputs=program.contract.outputs,
         steps=litert_steps(precision),
         needs=Needs(min_runtime=f"TensorFlow Lite {min_runtime(content)}"),
-        delegation=delegation(folder / FILE),
+        operators=place_all(program, Placement("cpu", "LiteRT")),
+        rejected=left_by_xnnpack(folder / FILE),
     )
 
 
@@ -53,8 +56,8 @@ def min_runtime(content: bytes) -> str:
     return _OLDEST
 
 
-def delegation(path: Path) -> Delegation:
-    """Count the operators that XNNPACK takes over and those that stay with LiteRT's own kernels."""
+def left_by_xnnpack(path: Path) -> tuple[Rejected, ...]:
+    """Count the operators of a file that XNNPACK leaves to LiteRT's own kernels."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path))
@@ -63,9 +66,10 @@ def delegation(path: Path) -> Delegation:
     nodes = [node for node in operators if node["op_name"] != "DELEGATE"]
     taken = _taken(nodes, [node for node in operators if node["op_name"] == "DELEGATE"])
     left = Counter(node["op_name"] for node in nodes if node["index"] not in taken)
-    rejected = tuple(Rejected(op=name, count=count) for name, count in sorted(left.items()))
-    by_unit = {"xnnpack": len(taken), "builtin": len(nodes) - len(taken)}
-    return Delegation(ops=len(nodes), by_unit=by_unit, rejected=rejected)
+    return tuple(
+        Rejected(op=name, count=count, reason="XNNPACK does not take it", hint="runs in LiteRT's own kernels")
+        for name, count in sorted(left.items())
+    )
 
 
 def _taken(nodes: list[dict[str, Any]], delegates: list[dict[str, Any]]) -> set[int]:

@@ -6,9 +6,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convert.delegation import Placement, place_all
 from convert.targets import Compiled, target
 from convert.targets._half import check_half_range
-from edge.artifact import Delegation, Needs, Step, write_atomic
+from edge.artifact import Needs, Step, write_atomic
 
 if TYPE_CHECKING:
     from convert.program import Program
@@ -37,7 +38,7 @@ def onnx_cpu(program: Program, precision: str, folder: Path) -> Compiled:
         outputs=program.contract.outputs,
         steps=_steps(precision),
         needs=Needs(min_runtime=_MIN_RUNTIME),
-        delegation=delegation(path),
+        operators=place_all(program, Placement("cpu", "CPUExecutionProvider")),
     )
 
 
@@ -112,20 +113,3 @@ def _describe(model: Any, program: Program, precision: str) -> None:
     for key, value in facts.items():
         if value:
             model.metadata_props.add(key=key, value=value)
-
-
-def delegation(path: Path) -> Delegation:
-    """Count the nodes of the optimised graph by the provider that runs them."""
-    import onnx
-    import onnxruntime
-
-    optimised = path.with_name(f".{path.name}.optimised")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # saving an optimised graph warns that it fits this machine only: it is deleted
-    options.optimized_model_filepath = str(optimised)
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        count = len(onnx.load(str(optimised), load_external_data=False).graph.node)
-    finally:
-        optimised.unlink(missing_ok=True)
-    return Delegation(ops=count, by_unit={session.get_providers()[0]: count})

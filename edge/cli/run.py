@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from convert.build import execution_environment
 from edge.artifact import read_manifest
 from edge.cli import json_option, print_json
 from edge.jobs import Job, run_job
@@ -22,9 +23,16 @@ RUN_TIMEOUT_S = 600.0
 @json_option
 def run_command(artifact: Path, image: Path, output: Path | None, as_json: bool) -> None:
     """Run ARTIFACT on IMAGE in its own runtime, print the result and draw it."""
-    root = read_manifest(artifact).root
+    found = read_manifest(artifact)
+    root, environment = found.root, execution_environment(found.manifest)
     payload = {"artifact": str(root), "image": str(image), "output": str(output) if output else ""}
-    job = Job(function="convert.infer:run_job", payload=payload, log=command_log("run"), timeout_s=RUN_TIMEOUT_S)
+    job = Job(
+        function="convert.infer:run_job",
+        payload=payload,
+        log=command_log("run"),
+        timeout_s=RUN_TIMEOUT_S,
+        environment=environment,
+    )
     result: dict[str, Any] = run_job(job)
     if as_json:
         print_json(result)

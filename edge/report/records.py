@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from edge.artifact import Delegation, FileEntry, Parity, Source, Step
+from edge.artifact import FileEntry, Parity, Source, Step
+from edge.delegation import Delegation
 from edge.errors import InputError
 from edge.profile.protocol import Latency, host_name
 from edge.versions import installed_version
@@ -40,6 +41,9 @@ class TargetReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     preview: str = ""  # picture with the artifact's result drawn on it, relative to the report
     cached: bool = False  # taken whole, measurements too, from an earlier run with the same key
     seconds: float = 0.0  # compile + verify + measure, wall clock, of the run that made it
+    compile_seconds: float = 0.0  # of these, in the compiler's process
+    compile_peak_bytes: int = 0  # the largest resident set among the compiler's processes
+    estimates: dict[str, float] = {}  # of the chip's compiler, not measured
     made_at: str = ""
 
 

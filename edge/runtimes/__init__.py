@@ -27,7 +27,7 @@ RUNTIMES: Registry[Opener] = Registry("runtime", "edge.runtimes")
 
 
 def runtime(name: str) -> Callable[[Opener], Opener]:
-    """Register the function that opens artifacts whose target id starts with `name`."""
+    """Register the function that opens artifacts of a target family, or of all whose ids start with a word."""
 
     def decorate(function: Opener) -> Opener:
         return RUNTIMES.add(name, function)
@@ -36,5 +36,10 @@ def runtime(name: str) -> Callable[[Opener], Opener]:
 
 
 def open_session(artifact: Artifact) -> Session:
-    """Open an artifact with the runtime that its target id names."""
-    return RUNTIMES[artifact.manifest.target.split("-", 1)[0]](artifact)
+    """Open an artifact with its family's runtime, or with the one that the first word of its target id names.
+
+    Raises Unexecutable if nothing here can execute it.
+    """
+    family = artifact.manifest.target.partition(":")[0]
+    name = family if family in RUNTIMES else family.split("-", 1)[0]
+    return RUNTIMES[name](artifact)

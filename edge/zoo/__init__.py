@@ -25,12 +25,15 @@ class Limits:
 
     relative: float
     psnr_db: float | None = None
-    task: float | None = None  # overrides the task's own limit
+    task: Mapping[str, float] = field(default_factory=dict)  # by metric; overrides the task's own limit
 
 
 DEFAULT_LIMITS: Mapping[str, Limits] = {
     "fp32": Limits(relative=1e-3),
     "fp16": Limits(relative=3e-2, psnr_db=40.0),
+    # Rounding to 8 bits moves single values far: what is decoded from them decides.
+    "int8": Limits(relative=0.25, psnr_db=20.0, task={"OKS": 0.95, "IoU": 0.97, "detection similarity": 0.9}),
+    "w8a16": Limits(relative=0.1, psnr_db=30.0, task={"OKS": 0.98, "IoU": 0.98, "detection similarity": 0.9}),
 }
 
 

@@ -58,7 +58,7 @@ class Done:
 def session_cache(tmp_path_factory, photos) -> Path:
     """A cache without results, sharing fetched weights and packages with the user's."""
     root = tmp_path_factory.mktemp("cache")
-    for name in ("files", "packages"):
+    for name in ("files", "packages", "sdk"):
         real = cache_root() / name
         real.mkdir(parents=True, exist_ok=True)
         (root / name).symlink_to(real.resolve())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import store
+from edge import packages, store
 from edge.errors import MissingError, StoreError
 from edge.store import PackageFile, WeightsFile, cached_folder, command_log, content_key, fetch_file, keep_folder, prune
 
@@ -213,15 +213,15 @@ def test_without_pip_the_command_that_gets_it_is_named(cache, tmp_path, monkeypa
     fake = tmp_path / "python"
     fake.write_text("#!/bin/sh\necho '/usr/bin/python: No module named pip' >&2\nexit 1\n")
     fake.chmod(0o755)
-    monkeypatch.setattr(store.sys, "executable", str(fake))
+    monkeypatch.setattr(packages.sys, "executable", str(fake))
     with pytest.raises(MissingError, match="needs pip: .*python -m ensurepip"):
         fetch_file(pinned())
 
 
 @pytest.mark.parametrize(("version", "resumes"), [("25.0.1", False), ("25.1", True), ("26.0b1", True), ("", False)])
 def test_pip_resumes_where_it_can(monkeypatch, version, resumes):
-    monkeypatch.setattr(store, "installed_version", lambda _: version)
-    assert ("--resume-retries" in store._client(pinned().sources[0], Path("folder"))) is resumes
+    monkeypatch.setattr(packages, "installed_version", lambda _: version)
+    assert ("--resume-retries" in packages.client(pinned().sources[0], Path("folder"))) is resumes
 
 
 def test_a_damaged_archive_is_not_deleted_under_another_reader(cache, tmp_path, monkeypatch):
@@ -248,7 +248,7 @@ def test_a_damaged_archive_is_not_deleted_under_another_reader(cache, tmp_path, 
         except (StoreError, MissingError, AssertionError) as error:
             caught.append(type(error))
 
-    monkeypatch.setattr(store, "_download", lambda source, folder: shutil.copy(good, folder))
+    monkeypatch.setattr(store, "download", lambda source, folder, again: shutil.copy(good, folder))
     threads = [threading.Thread(target=fetch, args=(file,)) for file in files]
     for thread in threads:
         thread.start()

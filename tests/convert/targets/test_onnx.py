@@ -13,6 +13,7 @@ from convert.program import Model, Program
 from convert.targets import TARGETS
 from edge.artifact import Artifact, Manifest, Source, list_files
 from edge.contract import Contract, TensorSpec
+from edge.delegation import summarize
 from edge.errors import Refused
 from edge.runtimes import open_session
 
@@ -55,7 +56,7 @@ def compile_to(folder: Path, program: Program, precision: str) -> Artifact:
     manifest = Manifest(
         model=program.name, task="tensors", target="onnx-cpu", precision=precision, files=list_files(folder),
         inputs=compiled.inputs, outputs=compiled.outputs, steps=compiled.steps, source=program.source,
-        needs=compiled.needs, delegation=compiled.delegation,
+        needs=compiled.needs, delegation=summarize(compiled.operators, compiled.rejected),
     )  # fmt: skip
     return Artifact(folder, manifest)
 
@@ -85,7 +86,7 @@ def test_tiny(tiny, tmp_path, precision):
     assert worst_error(artifact, Tiny().eval(), CONTRACT) <= LIMIT[precision]
     delegation = artifact.manifest.delegation
     assert delegation is not None
-    assert delegation.by_unit == {"CPUExecutionProvider": delegation.ops}
+    assert delegation.by_backend == {"CPUExecutionProvider": delegation.ops}
     model = onnx.load(tmp_path / "model.onnx")
     facts = {item.key: item.value for item in model.metadata_props}
     assert facts["model"] == "tiny"
