@@ -1,4 +1,4 @@
-"""Phones, the chips in them and their NPUs; the data are in phones.toml, the targets follow from them (convert.choice)."""
+"""Phones, the chips in them and their NPUs; the data are in phones.toml, convert.choice derives the targets."""
 
 from __future__ import annotations
 
@@ -19,11 +19,7 @@ Vendor = Literal["qualcomm", "mediatek", "samsung", "google", "apple"]
 System = Literal["android", "ios"]
 
 
-class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Frozen, keyword-only, and an unknown key is an error."""
-
-
-class Soc(_Record):
+class Soc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Describe a chip; `id` is the model number that its maker and the compilers use."""
 
     id: str
@@ -41,7 +37,7 @@ class Soc(_Record):
         return (self.id, *self.aliases)
 
 
-class Phone(_Record):
+class Phone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Describe a phone; exactly one of `android` (API level) and `ios` (version) says what it was first sold with."""
 
     id: str
@@ -63,14 +59,14 @@ class Phone(_Record):
         return f"iOS {self.ios}" if self.android is None else f"Android API {self.android}"
 
 
-class Considered(_Record):
+class Considered(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Say of one target or target family why it was taken or not."""
 
     target: str
     verdict: str
 
 
-class PhoneChoice(_Record):
+class PhoneChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Record in report.json what was built for a phone and why; builds are written TARGET@PRECISION."""
 
     phone: str
@@ -117,7 +113,7 @@ def _load() -> tuple[Mapping[str, Soc], Mapping[str, Phone]]:
 
 
 def _phone(entry: Mapping[str, Any], chips: Mapping[str, Soc], origin: str) -> Phone:
-    soc = entry.get("soc")
+    soc = str(entry.get("soc", ""))
     if soc not in chips:
         raise ContractError(f"{origin}: {entry['id']}: its chip {soc!r} is not in the soc table")
     phone = _convert({**entry, "soc": chips[soc]}, Phone, origin)
