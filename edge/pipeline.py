@@ -25,6 +25,7 @@ from edge.contract import Contract, takes_image
 from edge.errors import EdgeError, InputError, MissingError, StoreError, UsageError
 from edge.jobs import Job, allow_jobs, run_job, stop_all
 from edge.output import exclusive, publish_file, publish_folder, staging_folder
+from edge.phones import PhoneChoice
 from edge.profile.protocol import LAUNCHES, measure_host
 from edge.report.html import write_html
 from edge.report.records import REPORT, Report, TargetReport, environment
@@ -50,17 +51,24 @@ class Prepared:
 
 
 def deploy_model(
-    request: ModelRequest, builds: Sequence[Build], out: Path, *, launches: int = LAUNCHES, progress: Progress = print
+    request: ModelRequest,
+    builds: Sequence[Build],
+    out: Path,
+    *,
+    phones: Sequence[PhoneChoice] = (),
+    launches: int = LAUNCHES,
+    progress: Progress = print,
 ) -> Report:
     """Deploy a model for every build into `out`, write report.json and report.html and return the report.
 
-    A build that fails is a row of the report and leaves the others whole. Raises EdgeError if nothing could start.
+    `phones` says for the report why these builds were chosen; it adds none. A build that fails is a row of the report
+    and leaves the others whole. Raises EdgeError if nothing could start.
     """
     builds = tuple(dict.fromkeys(builds))
     _check_names(builds)
     with exclusive(out), staging_folder(out) as staging:
         prepared = prepare_request(request, staging / "prepared", out / "logs" / "prepare.log", progress)
-        return _deploy(prepared, builds, out, staging, launches, progress)
+        return _deploy(prepared, builds, out, staging, launches, progress, phones)
 
 
 def deploy(
@@ -128,7 +136,13 @@ def _photos(progress: Progress) -> tuple[Path, ...]:
 
 
 def _deploy(
-    prepared: Prepared, builds: Sequence[Build], out: Path, staging: Path, launches: int, progress: Progress
+    prepared: Prepared,
+    builds: Sequence[Build],
+    out: Path,
+    staging: Path,
+    launches: int,
+    progress: Progress,
+    phones: Sequence[PhoneChoice] = (),
 ) -> Report:
     reference = read_reference(prepared.folder)
     header = reference.header
@@ -145,6 +159,7 @@ def _deploy(
         targets=tuple(rows),
         inputs=reference.inputs_kind,
         preview=PREVIEW if shown else "",
+        phones=tuple(phones),
     )
     write_atomic(out / REPORT, encode_json(report))
     write_html([out], out)
@@ -273,7 +288,9 @@ def _publish(build: Build, row: TargetReport, staging: Path, out: Path) -> Targe
 
 def _check_names(builds: Sequence[Build]) -> None:
     if not builds:
-        raise UsageError("no target given; add --target NAME (`edge targets` lists them)")
+        raise UsageError(
+            "no target given; add --target NAME (`edge targets` lists them) or --phone NAME (`edge phones`)"
+        )
     for build in builds:
         TARGETS[build.target]
         PRECISIONS[build.precision]
