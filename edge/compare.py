@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from edge.artifact import MANIFEST, Manifest, Parity
-from edge.delegation import DELEGATION, UNITS, Delegation, DelegationReport, Operator, Unit, summarize
+from edge.delegation import DELEGATION, UNITS, Delegation, DelegationReport, Operator, Unit, read_delegation, summarize
 from edge.errors import InputError, UsageError
 from edge.report.records import REPORT, Report, TargetReport
 
@@ -261,8 +261,4 @@ def _of_operators(report: DelegationReport) -> Snapshot:
 
 def _operators(folder: Path) -> tuple[Operator, ...]:
     """Return the operators of an artifact's folder; none if it has no delegation report, for it may have been moved."""
-    path = folder / DELEGATION
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=DelegationReport).operators
-    except OSError:
-        return ()
+    return read_delegation(folder).operators if (folder / DELEGATION).is_file() else ()

@@ -13,6 +13,7 @@ from convert.choice import Choice, choose
 from edge.cli import json_option, print_json, progress
 from edge.cli.options import model_options, model_request, task_of
 from edge.cli.table import print_reports
+from edge.delegation import parse_requirement
 from edge.phones import find_phone
 from edge.pipeline import deploy_model
 from edge.profile.protocol import LAUNCHES
@@ -44,6 +45,13 @@ from quant.precision import PRECISIONS
     type=click.IntRange(0, 100),
     help="Process launches per latency; 0 skips it.",
 )
+@click.option(
+    "--require-unit",
+    "required",
+    multiple=True,
+    metavar="UNIT=PERCENT",
+    help="Least share of the multiply-accumulates on npu or gpu, for targets made for it; 100 means every operator.",
+)
 @json_option
 def deploy_command(
     model: str,
@@ -52,6 +60,7 @@ def deploy_command(
     precisions: tuple[str, ...],
     out: Path,
     launches: int,
+    required: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -62,6 +71,7 @@ def deploy_command(
     For each PHONE the best target that is ready here is built, NPU before GPU before CPU, and a CPU target to fall back
     on: in the same precision if that was asked for and the CPU target has it, in fp32 otherwise.
     """
+    requirements = [parse_requirement(text) for text in required]
     request = model_request(model, **options)
     for precision in precisions:
         PRECISIONS[precision]
@@ -69,7 +79,9 @@ def deploy_command(
     choices = list(_choices(phones, task_of(request), precisions or (None,)))
     builds += [build for choice in choices for build in choice.builds]
     records = [choice.record() for choice in choices]
-    report = deploy_model(request, builds, out, phones=records, launches=launches, progress=progress)
+    report = deploy_model(
+        request, builds, out, phones=records, launches=launches, requirements=requirements, progress=progress
+    )
     if as_json:
         print_json(report)
     else:
@@ -89,12 +101,12 @@ def _choices(phones: Sequence[str], task: str, precisions: Sequence[str | None])
 
 
 def exit_code(report: Report) -> int:
-    """Return 1 if a target failed, 4 if one differs, 3 if one lacks something, 2 if one was refused, else 0."""
+    """Return 1 if one failed, 4 if one differs or misses a share, 3 if one lacks something, 2 if refused, or 0."""
     statuses = {row.status for row in report.targets}
     differs = any(row.parity and not row.parity.passed and row.parity.mode != "unverified" for row in report.targets)
     for code, present in (
         (1, "failed" in statuses),
-        (4, differs),
+        (4, differs or any(row.unmet for row in report.targets)),
         (3, "needs-sdk" in statuses),
         (2, "refused" in statuses),
     ):
