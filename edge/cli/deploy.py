@@ -92,7 +92,7 @@ def deploy_command(
 
 def _choices(phones: Sequence[str], task: str, precisions: Sequence[str | None]) -> Iterator[Choice]:
     """Choose for every phone and precision, and say why on standard error."""
-    for name in phones:
+    for name in dict.fromkeys(phones):
         for precision in precisions:
             choice = choose(find_phone(name), task, precision)
             for line in choice.explain():

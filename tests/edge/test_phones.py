@@ -8,9 +8,13 @@ from click.testing import CliRunner
 
 from convert.choice import NPU
 from convert.targets import TARGETS
+from edge.artifact import Source, encode_json
 from edge.cli import cli
 from edge.errors import ContractError, UnknownName
-from edge.phones import DATA, find_phone, phones, read_phones, socs
+from edge.phones import DATA, Considered, PhoneChoice, find_phone, phones, read_phones, socs
+from edge.report.html import phone as phone_line
+from edge.report.html import write_html
+from edge.report.records import Report, environment, read_report
 
 # The chips of phones among those that ExecuTorch 1.5.1's Qualcomm backend lists.
 EXECUTORCH_CHIPS = {
@@ -154,3 +158,37 @@ def test_bad_input_is_one_clear_error(arguments, kind, words):
     done = call(*arguments)
     assert isinstance(done.exception, kind)
     assert words in str(done.exception)
+
+
+def test_the_report_says_what_was_chosen_and_why(tmp_path):
+    choice = PhoneChoice(
+        phone="galaxy-s24",
+        soc="SM8650",
+        chosen="executorch-qnn:SM8650@fp16",
+        fallback="executorch-xnnpack@fp32",
+        considered=(Considered(target="onnx-qnn:SM8650", verdict="needs <QNN>"),),
+    )
+    alone = PhoneChoice(phone="poco-f3", soc="SM8250", chosen="litert-cpu@fp32", fallback="litert-cpu@fp32")
+    report = Report(
+        model="m", task="tensors", source=Source(sha256="0" * 64), environment=environment(), targets=(),
+        inputs="real: 3", phones=(choice, alone),
+    )  # fmt: skip
+    (tmp_path / "report.json").write_bytes(encode_json(report))
+    assert read_report(tmp_path) == report
+    page = write_html([tmp_path], tmp_path).read_text()
+    assert "galaxy-s24 (SM8650): executorch-qnn:SM8650@fp16, else executorch-xnnpack@fp32" in page
+    assert "needs &lt;QNN&gt;" in page
+    assert phone_line(alone) == "poco-f3 (SM8250): litert-cpu@fp32"
+
+
+@pytest.mark.slow
+def test_a_deploy_for_a_phone_builds_what_it_explains(tmp_path):
+    done = call("deploy", "selfie-segmentation", "--phone", "galaxy-a53", "--launches", "0", "--out", str(tmp_path))
+    assert "phone    galaxy-a53: Samsung Galaxy A53 5G, Exynos 1280 (E8825)" in done.stderr
+    report = read_report(tmp_path)
+    (choice,) = report.phones
+    built = [f"{row.id}@{row.precision}" for row in report.targets]
+    assert built == list(dict.fromkeys((choice.chosen, choice.fallback)))
+    assert all(row.status == "ok" for row in report.targets)
+    assert f"{phone_line(choice)}\n" in done.stdout
+    assert f"{choice.chosen.split('@')[0]}: taken" in done.stderr
