@@ -16,14 +16,13 @@ from edge.report.html import phone as phone_line
 from edge.report.html import write_html
 from edge.report.records import Report, environment, read_report
 
-# The chips of phones among those that ExecuTorch 1.5.1's Qualcomm backend lists.
-EXECUTORCH_CHIPS = {
-    "QCM6490", "SM8350", "SM8450", "SM8475", "SM8550", "SM8650", "SM8750", "SM8845", "SM8850",
-}  # fmt: skip
+# Hexagon versions as ExecuTorch 1.5.1 and the compiler of QNN 2.50 name them, and those without float16.
 HTP_ARCHS = {
-    "QCM6490": 68, "SM8350": 68, "SM8450": 69, "SM8475": 69, "SM8550": 73, "SM8650": 75, "SM8750": 79, "SM8845": 81,
-    "SM8850": 81,
+    "QCM6490": 68, "SM6475": 73, "SM7325": 68, "SM7435": 73, "SM7450": 69, "SM7475": 69, "SM7550": 73, "SM7635": 73,
+    "SM7675": 73, "SM7750": 73, "SM8250": 66, "SM8350": 68, "SM8450": 69, "SM8475": 69, "SM8550": 73, "SM8635": 73,
+    "SM8650": 75, "SM8735": 73, "SM8750": 79, "SM8845": 81, "SM8850": 81,
 }  # fmt: skip
+WITH_FP16 = {"SM7450", "SM8450", "SM8475", "SM8550", "SM8650", "SM8750", "SM8845", "SM8850"}
 GOOD = """
 [soc]
 SM1 = { name = "One", vendor = "qualcomm", npu = "Hexagon" }
@@ -64,10 +63,10 @@ def test_a_chip_is_used_named_and_consistent(name):
     }[soc.vendor]
     assert re.fullmatch(pattern, soc.id)
     assert (soc.htp_arch is not None) <= (soc.vendor == "qualcomm")
-    if soc.htp_arch is not None:
+    if soc.vendor == "qualcomm":
         assert soc.npu == f"Hexagon v{soc.htp_arch}"
-        assert soc.htp_arch == HTP_ARCHS.get(soc.id, soc.htp_arch)
-        assert soc.npu_fp16 or soc.htp_arch in (66, 68, 73)
+        assert soc.htp_arch == HTP_ARCHS[soc.id]
+        assert soc.npu_fp16 == (soc.id in WITH_FP16)
 
 
 def test_model_numbers_stand_for_one_chip():
@@ -77,8 +76,10 @@ def test_model_numbers_stand_for_one_chip():
 
 @pytest.mark.parametrize("name", [name for name, soc in socs().items() if soc.vendor == "qualcomm"])
 def test_a_qualcomm_chip_has_a_target_or_the_reason_why_not(name):
+    families = {target.family for target in TARGETS.values()}
     registered = {target.chip for target in TARGETS.values() if target.family in NPU["qualcomm"]}
-    known = name in (registered or EXECUTORCH_CHIPS)
+    whole = families >= set(NPU["qualcomm"])
+    known = name in (registered if whole else set(HTP_ARCHS) - {"SM8250"})
     assert known != bool(socs()[name].no_npu_target), "edit no_npu_target in phones.toml"
 
 
