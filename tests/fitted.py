@@ -1,4 +1,4 @@
-"""Weights for the torchvision families, whose published files cannot be had offline: fitted to photographs, not trained.
+"""Weights for the torchvision families, whose published files cannot be had offline: fitted to photographs.
 
 Seeded random convolutions, batch-norm statistics measured on augmented photographs, and a classifier solved by ridge
 regression onto four kinds of pixels (brightness and colour clusters). The network then segments pictures with clear
