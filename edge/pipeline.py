@@ -18,6 +18,7 @@ from convert.build import Build, check_build, run_build, status_of
 from convert.header import read_header
 from convert.keys import ModelRequest, artifact_key, existing, kit_digest, prepared_key
 from convert.reference import read_reference
+from convert.tail_step import describe_tails
 from convert.targets import TARGETS
 from convert.verify import draw_reference
 from edge.artifact import Source, check_files, encode_json, file_digest, read_manifest, write_atomic
@@ -151,6 +152,8 @@ def _deploy(
 ) -> Report:
     reference = read_reference(prepared.folder)
     header = reference.header
+    for line in describe_tails(header.steps):
+        progress(f"cut      {line}")
     draw_reference(reference, staging / PREVIEW)
     shown = (staging / PREVIEW).is_file()
     rows = _build_all(prepared, builds, out, staging, launches, progress)
