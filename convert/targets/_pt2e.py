@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from edge.errors import TargetError
+from edge.artifact import Step
+from edge.errors import EdgeError, TargetError
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -39,11 +43,24 @@ def quantize(
         # Without check_guards the module would hold a submodule of input checks, which backends' passes cannot read.
         module = program.exported.module(check_guards=False)
         rewrite(module)
-        prepared = prepare_pt2e(module, quantizer)
-        with torch.no_grad():
+            with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # torchao's own notes about torch
             for inputs in calibration:
                 prepared(*inputs)
-        return torch.export.export(convert_pt2e(prepared, fold_quantize=fold_weights), calibration[0])
+            return torch.export.export(convert_pt2e(prepared, fold_quantize=fold_weights), calibration[0])
+    except EdgeError:
+        raise
     except Exception as error:  # whatever the quantizer and torch raise
         first = str(error).strip().split("\n", 1)[0]
         raise TargetError(f"{program.name} cannot be quantized: {type(error).__name__}: {first}") from error
+
+
+def quantize_with(quantizer: Any, program: Program) -> Program:
+    """Return the program quantized, with a step that records the quantizer; a tagged program keeps its tags."""
+    exported = quantize(program, quantizer)
+    step = Step(
+        tool="torchao.pt2e",
+        version=metadata.version("torchao"),
+        options={"quantizer": type(quantizer).__name__, "calibration_inputs": len(program.calibration)},
+    )
+    return replace(program, exported=exported, steps=(*program.steps, step))
