@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING
 from convert.delegation import Placement, place
 from convert.targets import Compiled
 from convert.targets._litert import border_specs, litert_steps, to_tflite
-from convert.targets._litert_origin import FileOperator, operators_as_names, place_operators, read_operators
+from convert.targets._litert_origin import (
+    FileOperator,
+    kind_of,
+    operators_as_names,
+    place_operators,
+    read_model,
+    read_operators,
+    unnamed,
+)
 from edge.artifact import Needs, Step, write_atomic
 from edge.elf import write_empty_library
 from edge.errors import MissingError, TargetError
@@ -33,9 +41,9 @@ DISPATCH = "DISPATCH_OP"
 _SELECTED = re.compile(r"Partitioned subgraph<(\d+)>, selected (\d+) ops, from a total of (\d+) ops")
 _REFUSED = re.compile(r"LiteRT Op #\d+ '(?P<kind>\w+)' \(code=\d+\) (?P<why>[^\n]*)(?P<rest>(?:\n {2,}[^\n]*)*)")
 _OUTPUT = re.compile(r"Outputs:\n\s*\[0\] name=\"([^\"]*)\"")
-_MISSING = re.compile(r"(?:cannot open shared object file|[Ff]ailed to load|[Cc]ould not load|undefined symbol)")
+_UNUSABLE = re.compile(r"cannot open shared object file|[Ff]ailed to load|[Cc]ould not load|undefined symbol")
 _SDK = re.compile(r"Applying plugin with SDK version: (\S+)")
-_NOISE = ("GPU accelerator", "NPU accelerator", "libLiteRt")
+_STAND_IN = "libedge_words.so"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +53,11 @@ class Vendor:
     manufacturer: str  # as the plugin knows it
     folder: str  # below ai_edge_litert/vendors
     backend: str  # for reports
+    sdk: str  # what `edge sdk install` takes
     library: str  # the vendor's library that the plugin loads first
     unused: tuple[str, ...] = ()  # libraries it names and never calls: empty ones satisfy the loader
+    words: tuple[str, ...] = ()  # variables that the plugin was linked without and never reads
+    twin: str = ""  # the file that keeps the graph before the plugin, where nothing here executes the NPU's code
     flags: tuple[str, ...] = ()
 
 
@@ -70,6 +81,8 @@ def compile_ahead(program: Program, precision: str, folder: Path, vendor: Vendor
     operators = read_operators(content, program)
     applied = apply_plugin(content, vendor, model, operators)
     write_atomic(folder / FILE, applied.content)
+    if vendor.twin:
+        write_atomic(folder / vendor.twin, content)
     taken = Placement("npu", vendor.backend)
     left = {index: Placement("cpu", "LiteRT", reason) for index, reason in applied.refused.items()}
     return Compiled(
@@ -78,6 +91,7 @@ def compile_ahead(program: Program, precision: str, folder: Path, vendor: Vendor
         steps=(*steps, aot_step(vendor, model, applied)),
         needs=Needs(min_runtime=f"LiteRT {metadata.version('ai-edge-litert')}"),
         operators=place(program, place_operators(program, operators, taken, left)),
+        rejected=unnamed(operators, applied.refused),
     )
 
 
@@ -130,20 +144,19 @@ def apply_plugin(content: bytes, vendor: Vendor, model: str, operators: Sequence
         code, log = _run(folder, source, result, vendor, model)
         print(log)  # into the job's log
         made = result.read_bytes() if result.is_file() else b""
-    found = re.findall(_SELECTED, log)
+    found = _SELECTED.findall(log)
     taken = sum(int(selected) for _, selected, _ in found)
-    if code != 0 or made[4:8] != b"TFL3" or not taken or not _dispatches(made):
-        raise _failure(log, code, vendor, model, refusals(log, operators), bool(found))
     refused = refusals(log, operators)
+    if code != 0 or made[4:8] != b"TFL3" or not taken or not _dispatches(made):
+        raise _failure(log, code, vendor, model, refused)
+    refused |= _left_unnamed(made, operators, refused)
     total = sum(int(total) for _, _, total in found)
     if taken + len(refused) != total:
-        unnamed = total - taken - len(refused)
-        refused = {**refused, **_left_without_reason(made, operators, refused)}
-        if taken + len(refused) != total:
-            raise TargetError(
-                f"LiteRT's {vendor.manufacturer} plugin left {unnamed} operators to the CPU without naming them"
-            )
-    version = re.search(_SDK, log)
+        raise TargetError(
+            f"LiteRT's {vendor.manufacturer} plugin says that it took {taken} of {total} operators, "
+            f"but {len(refused)} of them are left in its file"
+        )
+    version = _SDK.search(log)
     return Applied(made, taken, refused, version.group(1) if version else "")
 
 
@@ -163,6 +176,9 @@ def _run(folder: Path, source: Path, result: Path, vendor: Vendor, model: str) -
         *vendor.flags,
     ]
     environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(path for path in paths if path)}
+    if vendor.words:
+        write_empty_library(folder / _STAND_IN, vendor.words)
+        environment["LD_PRELOAD"] = str(folder / _STAND_IN)
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=folder, check=False
     )
@@ -188,42 +204,40 @@ def refusals(log: str, operators: Sequence[FileOperator]) -> dict[int, str]:
     return found
 
 
-def _left_without_reason(made: bytes, operators: Sequence[FileOperator], refused: Mapping[int, str]) -> dict[int, str]:
-    """Return the operators of the file before that are still operators of the file after."""
-    from convert.targets._litert_origin import read_model
-
-    graph = read_model(made).subgraphs[0]
-    outputs = {graph.tensors[int(index)].name.decode() for operator in graph.operators for index in operator.outputs}
-    kinds = {name for operator in graph.operators if not operator.customOptions for name in _names(graph, operator)}
+def _left_unnamed(made: bytes, operators: Sequence[FileOperator], refused: Mapping[int, str]) -> dict[int, str]:
+    """Return the operators of the file before that the file after still has, though the log does not refuse them."""
+    model = read_model(made)
+    graph = model.subgraphs[0]
+    remaining = {
+        graph.tensors[int(tensor)].name.decode()
+        for operator in graph.operators
+        if kind_of(model.operatorCodes[operator.opcodeIndex]) != DISPATCH
+        for tensor in operator.outputs
+    }
     return {
-        operator.index: "left to the CPU without a reason in the plugin's log"
+        operator.index: f"{operator.kind} is left to the CPU without a reason"
         for operator in operators
-        if operator.index not in refused and kinds & outputs & set(operator.outputs)
+        if operator.index not in refused and remaining & set(operator.outputs)
     }
 
 
-def _names(graph: object, operator: object) -> list[str]:
-    return [graph.tensors[int(index)].name.decode() for index in operator.outputs]  # type: ignore[attr-defined]
-
-
 def _dispatches(content: bytes) -> bool:
-    from convert.targets._litert_origin import kind_of, read_model
-
     return any(kind_of(code) == DISPATCH for code in read_model(content).operatorCodes)
 
 
-def _failure(
-    log: str, code: int, vendor: Vendor, model: str, refused: Mapping[int, str], partitioned: bool
-) -> MissingError | TargetError:
-    """Tell from the log whether a library is missing, nothing was taken, or the compiler failed."""
-    lines = [line.strip(" └") for line in log.splitlines() if not any(noise in line for noise in _NOISE[:2])]
+def _failure(log: str, code: int, vendor: Vendor, model: str, refused: Mapping[int, str]) -> MissingError | TargetError:
+    """Tell from the log whether a vendor's library is missing or foreign, nothing was taken, or the compiler failed."""
+    lines = [line.strip(" └") for line in log.splitlines() if "Accelerator" not in line and "accelerator" not in line]
     what = f"LiteRT's {vendor.manufacturer} plugin"
-    missing = [line for line in lines if _MISSING.search(line) and "Accelerator" not in line]
-    if missing and not partitioned:
-        return MissingError(f"{what} cannot load {vendor.library} for {model}: {_short(missing[-1])}")
-    if partitioned and refused and not code:
+    unusable = [line for line in lines if _UNUSABLE.search(line)]
+    if unusable and code:
+        return MissingError(
+            f"{what} cannot use {vendor.library} for {model}: {_short(unusable[0])}; "
+            f"give it the whole SDK: edge sdk install {vendor.sdk}"
+        )
+    if refused and not code:
         return TargetError(f"{what} takes no operator for {model}: {'; '.join(sorted(set(refused.values())))}")
-    errors = [line for line in lines if "ERROR" in line or "<E>" in line or line.endswith("Failed")]
+    errors = [line for line in lines if "ERROR" in line or "<E>" in line]
     reason = _short(errors[-1]) if errors else "its output has no operator for the NPU"
     return TargetError(f"{what} failed for {model} (exit code {code}): {reason}")
 

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convert.delegation import Placement, operator_nodes
+from edge.delegation import Rejected
 
 if TYPE_CHECKING:
     from torch.fx import Node
 
     from convert.program import Program
 
+BORDER = ("QUANTIZE", "DEQUANTIZE")  # conversions of numbers, no operators of the exported program
+_HINTS = dict.fromkeys(BORDER, "inputs and outputs of the file are float32; converting them is left to the CPU")
 _NAME = re.compile(r"edge/([A-Za-z0-9_.]+);")
 
 
@@ -62,13 +66,17 @@ def read_operators(content: bytes, program: Program) -> tuple[FileOperator, ...]
     names = [tensor.name.decode() for tensor in graph.tensors]
     known = {node.name for node in operator_nodes(program)} | {node.name for node in _results(program)}
     results = _result_names(model, program)
+    kinds = [kind_of(model.operatorCodes[operator.opcodeIndex]) for operator in graph.operators]
+    for kind, operator in zip(kinds, graph.operators, strict=True):
+        if kind in BORDER and int(operator.outputs[0]) in results:  # the result is that of the operator before it
+            results[int(operator.inputs[0])] = results[int(operator.outputs[0])]
     found = []
-    for index, operator in enumerate(graph.operators):
+    for index, (kind, operator) in enumerate(zip(kinds, graph.operators, strict=True)):
         outputs = tuple(names[tensor] for tensor in operator.outputs)
         given = [results[int(tensor)] for tensor in operator.outputs if int(tensor) in results]
         tagged = [name for output in outputs for name in _NAME.findall(output)]
-        origins = tuple(dict.fromkeys(name for name in (*given, *tagged) if name in known))
-        found.append(FileOperator(index, kind_of(model.operatorCodes[operator.opcodeIndex]), outputs, origins))
+        origins = dict.fromkeys(name for name in (*given, *tagged) if name in known and kind not in BORDER)
+        found.append(FileOperator(index, kind, outputs, tuple(origins)))
     return tuple(found)
 
 
@@ -86,7 +94,7 @@ def kind_of(code: Any) -> str:
     if code.customCode:
         return str(code.customCode.decode())
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+    names: dict[object, str] = {value: name for name, value in vars(schema.BuiltinOperator).items()}
     return names[number]
 
 
@@ -124,6 +132,19 @@ def place_operators(
         for name, indices in {**fused, **first}.items()
     }
     return _with_folded(program, found, taken)
+
+
+def unnamed(operators: Sequence[FileOperator], left: Mapping[int, str]) -> tuple[Rejected, ...]:
+    """Return the operators that the NPU left and that no exported operator stands for, counted by kind and reason."""
+    counts = Counter(
+        (operator.kind, left[operator.index])
+        for operator in operators
+        if operator.index in left and not operator.origins
+    )
+    return tuple(
+        Rejected(op=kind, count=n, reason=reason, hint=_HINTS.get(kind, ""))
+        for (kind, reason), n in sorted(counts.items())
+    )
 
 
 def _with_folded(program: Program, found: dict[str, Placement], taken: Placement) -> dict[str, Placement]:

@@ -38,7 +38,7 @@ def litert_ethos_u(program: Program, precision: str, folder: Path, config: str) 
     from convert.delegation import Placement, place
     from convert.targets._litert import border_specs
     from convert.targets._litert_aot import to_quantized
-    from convert.targets._litert_origin import place_operators, read_operators
+    from convert.targets._litert_origin import place_operators, read_operators, unnamed
     from convert.targets._vela import run_vela
     from edge.artifact import Needs, Step, write_atomic
 
@@ -62,5 +62,6 @@ def litert_ethos_u(program: Program, precision: str, folder: Path, config: str) 
             ram_bytes=int(made.estimates.get("sram_bytes", 0) + made.estimates.get("dram_bytes", 0)),
         ),
         operators=place(program, place_operators(program, operators, Placement("npu", "Ethos-U"), left)),
+        rejected=unnamed(operators, made.left),
         estimates=made.estimates,
     )

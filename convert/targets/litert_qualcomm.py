@@ -36,6 +36,7 @@ def litert_qualcomm(program: Program, precision: str, folder: Path, chip: str) -
         manufacturer="Qualcomm",
         folder="qualcomm",
         backend="Hexagon (QNN)",
+        sdk="qnn",
         library="libQnnHtp.so",
         unused=("libQnnLpai.so",),  # another processor's backend, which the wheel lacks
     )
