@@ -43,8 +43,9 @@ def quantize(
         # Without check_guards the module would hold a submodule of input checks, which backends' passes cannot read.
         module = program.exported.module(check_guards=False)
         rewrite(module)
-            with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # torchao's own notes about torch
+            prepared = prepare_pt2e(module, quantizer)
             for inputs in calibration:
                 prepared(*inputs)
             return torch.export.export(convert_pt2e(prepared, fold_quantize=fold_weights), calibration[0])
