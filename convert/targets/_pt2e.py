@@ -1,51 +1,67 @@
-"""Static quantization with a backend's own quantizer: torch's PT2E flow over a program, calibrated on real inputs."""
+"""Post-training quantization of an exported program with a backend's own quantizer."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from convert.export import example_inputs
 from edge.artifact import Step
 from edge.errors import EdgeError, TargetError
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+    from torch.fx import GraphModule
+
     from convert.program import Program
 
 
-def quantize_with(quantizer: Any, program: Program) -> Program:
-    """Return the program with the quantizer's observers replaced by quantize and dequantize operators.
+def leave(module: GraphModule) -> None:
+    """Stand for a graph that the quantizer knows as it is."""
 
-    A tagged program keeps its tags. Raises Refused without calibration inputs, TargetError if the quantizer fails.
+
+def quantize(
+    program: Program,
+    quantizer: Any,
+    *,
+    rewrite: Callable[[GraphModule], None] = leave,
+    fold_weights: bool = True,
+) -> ExportedProgram:
+    """Return the program with fake-quantization around the operators that `quantizer` annotates.
+
+    `rewrite` changes the graph in place before that. Weights become integers, or with `fold_weights` off stay float
+    before a quantize operator, as some backends' converters want them. Ranges are measured on the program's
+    calibration inputs. Raises Refused without any, TargetError if the graph cannot be annotated.
     """
-    inputs = program.calibration_tensors()
+    import torch
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    calibration = program.calibration_tensors()
     try:
+        # Without check_guards the module would hold a submodule of input checks, which backends' passes cannot read.
+        module = program.exported.module(check_guards=False)
+        rewrite(module)
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # torchao's own notes about torch
-            exported = _quantize(quantizer, program, inputs)
+            prepared = prepare_pt2e(module, quantizer)
+            for inputs in calibration:
+                prepared(*inputs)
+            return torch.export.export(convert_pt2e(prepared, fold_quantize=fold_weights), calibration[0])
     except EdgeError:
         raise
-    except Exception as error:  # whatever quantizers trip over
+    except Exception as error:  # whatever the quantizer and torch raise
         first = str(error).strip().split("\n", 1)[0]
-        name = type(quantizer).__name__
-        raise TargetError(f"{name} cannot quantize {program.name}: {type(error).__name__}: {first}") from error
+        raise TargetError(f"{program.name} cannot be quantized: {type(error).__name__}: {first}") from error
+
+
+def quantize_with(quantizer: Any, program: Program) -> Program:
+    """Return the program quantized, with a step that records the quantizer; a tagged program keeps its tags."""
+    exported = quantize(program, quantizer)
     step = Step(
         tool="torchao.pt2e",
         version=metadata.version("torchao"),
-        options={"quantizer": type(quantizer).__name__, "calibration_inputs": len(inputs)},
+        options={"quantizer": type(quantizer).__name__, "calibration_inputs": len(program.calibration)},
     )
     return replace(program, exported=exported, steps=(*program.steps, step))
-
-
-def _quantize(quantizer: Any, program: Program, inputs: list[tuple[torch.Tensor, ...]]) -> Any:
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-
-    module = program.exported.module(check_guards=False)  # a guard is a call_module, which quantizers cannot read
-    prepared = prepare_pt2e(module, quantizer)
-    for values in inputs:
-        prepared(*values)
-    return torch.export.export(convert_pt2e(prepared), example_inputs(program.contract))

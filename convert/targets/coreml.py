@@ -8,18 +8,19 @@ import sys
 import traceback
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import torch
+import numpy as np
 
-from convert.program import Program
 from convert.targets import Compiled, target
-from convert.targets._coreml_graph import correct_operators, decompose
 from convert.targets._coreml_package import PACKAGE, quiet_coremltools, save_package
 from edge.artifact import Needs, Step
 from edge.contract import DType, TensorSpec
 from edge.errors import ContractError, EdgeError, Refused, TargetError
+
+if TYPE_CHECKING:
+    from convert.program import Program
 
 # iOS 16 is the first whose programs may be fp16 from end to end and hold compressed weights, and it still runs on
 # every phone with a Neural Engine that programs can use (A11 and later).
@@ -77,6 +78,8 @@ def _interface(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
 def _convert(program: Program, precision: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Any:
     import coremltools as ct
 
+    from convert.targets._coreml_graph import correct_operators, decompose
+
     correct_operators()
     precisions = {"fp32": ct.precision.FLOAT32, "fp16": ct.precision.FLOAT16}
     try:
@@ -100,7 +103,7 @@ def _convert(program: Program, precision: str, inputs: tuple[TensorSpec, ...], o
 
 
 def _numpy(spec: TensorSpec) -> Any:
-    return torch.empty(0, dtype=getattr(torch, spec.dtype)).numpy().dtype.type
+    return np.dtype(spec.dtype).type
 
 
 def _describe(model: Any, program: Program, precision: str) -> None:

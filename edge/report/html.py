@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.artifact import write_atomic
+from edge.phones import PhoneChoice
 from edge.profile.protocol import Latency
 from edge.report.records import Report, TargetReport, read_report
 
@@ -31,6 +32,7 @@ def write_html(folders: Sequence[Path], out: Path) -> Path:
         "number": number,
         "worst": worst,
         "inputs": inputs,
+        "phone": phone,
     }
     reports = [(folder, read_report(folder)) for folder in folders]
     page = templates.get_template("report.html.j2").render(
@@ -97,10 +99,23 @@ def latency(value: Latency | None) -> str:
 
 
 def units(row: TargetReport) -> str:
-    """Format how many operators each unit runs."""
-    if row.delegation is None:
+    """Format how many operators each unit runs, and its share of the multiply-accumulates if there are several."""
+    found = row.delegation
+    if found is None:
         return "–"
-    return ", ".join(f"{unit} {count}" for unit, count in row.delegation.by_unit.items() if count)
+    shared = found.macs and len(found.by_unit) > 1
+    parts = [
+        f"{unit} {count}" + (f" ({found.share(unit):.1f} % of MACs)" if shared else "")
+        for unit, count in found.by_unit.items()
+        if count
+    ]
+    return ", ".join(parts)
+
+
+def phone(choice: PhoneChoice) -> str:
+    """Format what was chosen for a phone as one line."""
+    fallback = choice.fallback if choice.fallback not in ("", choice.chosen) else ""
+    return f"{choice.phone} ({choice.soc}): {choice.chosen}" + (f", else {fallback}" if fallback else "")
 
 
 def inputs(kind: str) -> str:
