@@ -27,18 +27,22 @@ def quantize(
 ) -> ExportedProgram:
     """Return the program with fake-quantization around the operators that `quantizer` annotates.
 
-    `rewrite` changes the graph in place before that. Weights become integers, or with `fold_weights` off stay float
+    `rewrite` changes the graph in place before that, and the biases of convolutions are corrected for their rounded
+    weights. Weights become integers, or with `fold_weights` off stay float
     before a quantize operator, as some backends' converters want them. Ranges are measured on the program's
     calibration inputs. Raises Refused without any, TargetError if the graph cannot be annotated.
     """
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
+    from convert.targets._pt2e_bias import correct_biases
+
     calibration = program.calibration_tensors()
     try:
         # Without check_guards the module would hold a submodule of input checks, which backends' passes cannot read.
         module = program.exported.module(check_guards=False)
         rewrite(module)
+        correct_biases(module, calibration)
         prepared = prepare_pt2e(module, quantizer)
         with torch.no_grad():
             for inputs in calibration:
