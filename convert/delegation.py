@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from convert.program import Program
 
 
+_BOOKKEEPING = frozenset({"getitem", "_assert_tensor_metadata.default"})
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Say which unit and backend run an operator, and why not a faster one."""
@@ -27,9 +30,9 @@ class Placement:
 
 
 def operator_nodes(program: Program) -> Iterator[Node]:
-    """Yield the operators of an exported program in execution order; taking one of several results is none."""
+    """Yield the operators of an exported program in execution order; picking one result and checking it are none."""
     for node in program.exported.graph.nodes:
-        if node.op == "call_function" and getattr(node.target, "__name__", "") != "getitem":
+        if node.op == "call_function" and getattr(node.target, "__name__", "") not in _BOOKKEEPING:
             yield node
 
 

@@ -52,13 +52,14 @@ def verify(artifact: Artifact, reference: Reference, limits: Limits, *, preview:
     outputs = tuple(_compare(spec, answers, reference.samples, limits) for spec in reference.header.contract.outputs)
     task = _compare_task(session, answers, reference, limits, preview)
     reasons = [*_output_failures(outputs), *_task_failures(task)]
+    note = getattr(session, "note", "")  # what a reference run does and does not show
     return Parity(
         passed=not reasons,
         mode=session.mode,
         inputs=reference.inputs_kind,
         outputs=outputs,
         task=task,
-        reason="; ".join(reasons),
+        reason="; ".join([*reasons, *([note] if note else [])]),
     )
 
 

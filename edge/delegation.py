@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from edge.errors import InputError, UsageError
+
 Unit = Literal["npu", "gpu", "cpu"]
 UNITS: tuple[Unit, ...] = ("npu", "gpu", "cpu")
 DELEGATION = "delegation.json"
+_SHOWN = 5  # kinds of operators that a message names
 
 
 class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,6 +35,17 @@ class DelegationReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     schema: Literal[1] = 1
     target: str
     operators: tuple[Operator, ...]
+
+
+def read_delegation(folder: Path) -> DelegationReport:
+    """Read delegation.json of an artifact's folder; raises InputError."""
+    path = folder / DELEGATION
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=DelegationReport)
+    except OSError as error:
+        raise InputError(f"{folder} has no {DELEGATION} to read ({error.strerror}); deploy it again") from None
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise InputError(f"{path}: {error}; deploy it again with `edge deploy`") from None
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,4 +89,40 @@ def summarize(operators: Iterable[Operator], extra: Iterable[Rejected] = ()) -> 
         macs_by_unit={unit: macs_by_unit[unit] for unit in UNITS if by_unit[unit]},
         by_backend=dict(sorted(Counter(operator.backend for operator in operators).items())),
         rejected=(*rejected, *extra),
+    )
+
+
+class Requirement(msgspec.Struct, frozen=True):
+    """Ask for a least share of the multiply-accumulates on a unit; 100 % asks for every operator."""
+
+    unit: Unit
+    percent: float
+
+
+def parse_requirement(text: str) -> Requirement:
+    """Read `npu=99.5`; raises UsageError."""
+    unit, _, number = text.partition("=")
+    try:
+        percent = float(number)
+    except ValueError:
+        percent = -1.0
+    if unit not in UNITS or not 0 <= percent <= 100:
+        raise UsageError(f"{text!r} is not of the form UNIT=PERCENT, for example npu=99.5; units: {', '.join(UNITS)}")
+    return Requirement(unit, percent)
+
+
+def unmet(requirement: Requirement, report: DelegationReport) -> str:
+    """Return what a placement lacks of a requirement and which operators are to blame, or an empty string."""
+    found = summarize(report.operators)
+    share, unit = found.share(requirement.unit), requirement.unit
+    outside = [operator for operator in report.operators if operator.unit != unit]
+    whole = requirement.percent < 100 or not outside
+    if share >= requirement.percent and whole:
+        return ""
+    names = Counter((operator.op, operator.unit, operator.reason) for operator in outside)
+    listed = [f"{n} × {op} on {on}{f' ({why})' if why else ''}" for (op, on, why), n in names.most_common(_SHOWN)]
+    more = f", and {len(names) - _SHOWN} more kinds" if len(names) > _SHOWN else ""
+    return (
+        f"{unit} runs {share:.2f} % of the multiply-accumulates, {requirement.percent:g} % is required; "
+        f"{len(outside)} of {found.ops} operators are elsewhere: {', '.join(listed)}{more}"
     )

@@ -22,6 +22,7 @@ from convert.targets import TARGETS
 from convert.verify import draw_reference
 from edge.artifact import Source, check_files, encode_json, file_digest, read_manifest, write_atomic
 from edge.contract import Contract, takes_image
+from edge.delegation import Requirement, read_delegation, unmet
 from edge.errors import EdgeError, InputError, MissingError, StoreError, UsageError
 from edge.jobs import Job, allow_jobs, run_job, stop_all
 from edge.output import exclusive, publish_file, publish_folder, staging_folder
@@ -50,17 +51,24 @@ class Prepared:
 
 
 def deploy_model(
-    request: ModelRequest, builds: Sequence[Build], out: Path, *, launches: int = LAUNCHES, progress: Progress = print
+    request: ModelRequest,
+    builds: Sequence[Build],
+    out: Path,
+    *,
+    launches: int = LAUNCHES,
+    requirements: Sequence[Requirement] = (),
+    progress: Progress = print,
 ) -> Report:
     """Deploy a model for every build into `out`, write report.json and report.html and return the report.
 
-    A build that fails is a row of the report and leaves the others whole. Raises EdgeError if nothing could start.
+    A build that fails is a row of the report and leaves the others whole; one that does not reach `requirements`, which
+    hold for targets that are made for those units, says so in its row. Raises EdgeError if nothing could start.
     """
     builds = tuple(dict.fromkeys(builds))
     _check_names(builds)
     with exclusive(out), staging_folder(out) as staging:
         prepared = prepare_request(request, staging / "prepared", out / "logs" / "prepare.log", progress)
-        return _deploy(prepared, builds, out, staging, launches, progress)
+        return _deploy(prepared, builds, out, staging, launches, progress, requirements)
 
 
 def deploy(
@@ -73,6 +81,7 @@ def deploy(
     images: Sequence[Path | str] = (),
     name: str = "model",
     launches: int = LAUNCHES,
+    requirements: Sequence[Requirement] = (),
     progress: Progress = print,
 ) -> Report:
     """Deploy an nn.Module: the Python side of `edge deploy`."""
@@ -94,7 +103,7 @@ def deploy(
             folder,
         )
         key = program_digest(program, *(file_digest(picture) for picture in pictures), kit_digest())
-        return _deploy(Prepared(folder, key), builds, out, staging, launches, progress)
+        return _deploy(Prepared(folder, key), builds, out, staging, launches, progress, requirements)
 
 
 def prepare_request(request: ModelRequest, folder: Path, log: Path, progress: Progress) -> Prepared:
@@ -128,7 +137,13 @@ def _photos(progress: Progress) -> tuple[Path, ...]:
 
 
 def _deploy(
-    prepared: Prepared, builds: Sequence[Build], out: Path, staging: Path, launches: int, progress: Progress
+    prepared: Prepared,
+    builds: Sequence[Build],
+    out: Path,
+    staging: Path,
+    launches: int,
+    progress: Progress,
+    requirements: Sequence[Requirement],
 ) -> Report:
     reference = read_reference(prepared.folder)
     header = reference.header
@@ -142,7 +157,7 @@ def _deploy(
         task=header.contract.task,
         source=header.source,
         environment=environment(),
-        targets=tuple(rows),
+        targets=tuple(_held_to(row, requirements, out) for row in rows),
         inputs=reference.inputs_kind,
         preview=PREVIEW if shown else "",
     )
@@ -269,6 +284,15 @@ def _publish(build: Build, row: TargetReport, staging: Path, out: Path) -> Targe
         preview = f"previews/{build.folder_name}.png"
         publish_file(staged / PREVIEW, out / preview)
     return msgspec.structs.replace(row, folder=build.folder_name, preview=preview)
+
+
+def _held_to(row: TargetReport, requirements: Sequence[Requirement], out: Path) -> TargetReport:
+    """Add to a finished row what it lacks of the requirements for the unit that its target is made for."""
+    asked = [requirement for requirement in requirements if requirement.unit == TARGETS[row.id].unit]
+    if row.status != "ok" or row.delegation is None or not asked:
+        return row
+    placed = read_delegation(out / row.folder)
+    return msgspec.structs.replace(row, unmet=tuple(text for item in asked if (text := unmet(item, placed))))
 
 
 def _check_names(builds: Sequence[Build]) -> None:

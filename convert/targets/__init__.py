@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edge.artifact import Needs, Step
 from edge.contract import TensorSpec
-from edge.delegation import Operator, Rejected
+from edge.delegation import Operator, Rejected, Unit
 from edge.errors import MissingError, Refused
 from edge.registry import Registry
 from edge.sdk import SDKS
@@ -55,6 +55,7 @@ class Target:
     packages: tuple[str, ...]  # distributions that compile needs
     extra: str  # the pip extra that installs them
     execution: Execution  # how the artifact can be executed on this machine
+    unit: Unit = "cpu"  # what the artifact is made for
     tasks: tuple[str, ...] = ()  # empty: any task
     sdks: tuple[str, ...] = ()  # names in edge.sdk
     probe: Probe = field(repr=False, default=nothing_missing)  # "<what is missing>: <command>" beyond packages, or ""
@@ -114,6 +115,7 @@ def target(
     packages: tuple[str, ...],
     extra: str,
     execution: Execution,
+    unit: Unit = "cpu",
     tasks: tuple[str, ...] = (),
     sdks: tuple[str, ...] = (),
     probe: Probe = nothing_missing,
@@ -124,7 +126,7 @@ def target(
     def decorate(function: Compile) -> Compile:
         entry = Target(
             id=id, runtime=runtime, summary=summary, precisions=precisions, packages=packages, extra=extra,
-            execution=execution, tasks=tasks, sdks=sdks, probe=probe, rank=rank, compile=function,
+            execution=execution, unit=unit, tasks=tasks, sdks=sdks, probe=probe, rank=rank, compile=function,
         )  # fmt: skip
         TARGETS.add(id, entry)
         return function
@@ -142,6 +144,7 @@ def target_family(
     packages: tuple[str, ...],
     extra: str,
     execution: Execution,
+    unit: Unit = "npu",
     tasks: tuple[str, ...] = (),
     sdks: tuple[str, ...] = (),
     probe: Probe = nothing_missing,
@@ -156,7 +159,7 @@ def target_family(
         for rank, chip in enumerate(chips):
             register = target(
                 f"{family}:{chip}", runtime=runtime, summary=summary, precisions=precisions, packages=packages,
-                extra=extra, execution=execution, tasks=tasks, sdks=sdks, probe=probe, rank=rank,
+                extra=extra, execution=execution, unit=unit, tasks=tasks, sdks=sdks, probe=probe, rank=rank,
             )  # fmt: skip
             register(_for_chip(function, chip))
         return function

@@ -11,6 +11,7 @@ from convert.build import Build
 from edge.cli import json_option, print_json, progress
 from edge.cli.options import model_options, model_request
 from edge.cli.table import print_reports
+from edge.delegation import parse_requirement
 from edge.pipeline import deploy_model
 from edge.profile.protocol import LAUNCHES
 from edge.report.html import HTML
@@ -34,6 +35,13 @@ from edge.report.records import Report
     type=click.IntRange(0, 100),
     help="Process launches per latency; 0 skips it.",
 )
+@click.option(
+    "--require-unit",
+    "required",
+    multiple=True,
+    metavar="UNIT=PERCENT",
+    help="Least share of the multiply-accumulates on npu or gpu, for targets made for it; 100 means every operator.",
+)
 @json_option
 def deploy_command(
     model: str,
@@ -41,6 +49,7 @@ def deploy_command(
     precisions: tuple[str, ...],
     out: Path,
     launches: int,
+    required: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -48,9 +57,10 @@ def deploy_command(
 
     MODEL is a name that `edge models` lists, path/to/file.py:function returning an nn.Module, or a .pt2 file.
     """
+    requirements = [parse_requirement(text) for text in required]
     request = model_request(model, **options)
     builds = [Build(target=target, precision=precision) for target in targets for precision in precisions]
-    report = deploy_model(request, builds, out, launches=launches, progress=progress)
+    report = deploy_model(request, builds, out, launches=launches, requirements=requirements, progress=progress)
     if as_json:
         print_json(report)
     else:
@@ -60,12 +70,12 @@ def deploy_command(
 
 
 def exit_code(report: Report) -> int:
-    """Return 1 if a target failed, 4 if one differs, 3 if one lacks something, 2 if one was refused, else 0."""
+    """Return 1 if one failed, 4 if one differs or misses a share, 3 if one lacks something, 2 if refused, or 0."""
     statuses = {row.status for row in report.targets}
     differs = any(row.parity and not row.parity.passed and row.parity.mode != "unverified" for row in report.targets)
     for code, present in (
         (1, "failed" in statuses),
-        (4, differs),
+        (4, differs or any(row.unmet for row in report.targets)),
         (3, "needs-sdk" in statuses),
         (2, "refused" in statuses),
     ):

@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from convert.targets import TARGETS
+from convert.targets import TARGETS, Target, families
 from edge.cli import json_option, print_json
 from edge.store import is_fetched
 from edge.zoo import MODELS, ZooModel
@@ -51,22 +51,29 @@ def models_command(as_json: bool) -> None:
 @json_option
 def targets_command(as_json: bool) -> None:
     """List the targets, their precisions, whether they are ready, and how their artifacts are executed here."""
-    rows = [
-        {
-            "id": target.id,
-            "precisions": list(target.precisions),
-            "status": target.status(),
-            "executes": target.execution,
-            "summary": target.summary,
-        }
-        for target in TARGETS.values()
-    ]
     if as_json:
-        print_json(rows)
+        print_json([_row(target) for target in TARGETS.values()])
         return
-    table = Table("target", "precisions", "status", "executed here", "what it is", header_style="bold")
-    for row in rows:
+    table = Table("target", "for", "precisions", "status", "executed here", "what it is", header_style="bold")
+    for family, members in families().items():
+        first = members[0]
+        names = family if not first.chip else f"{family}:CHIP"
+        statuses = {target.status() for target in members}
+        summary = first.summary if not first.chip else f"{first.summary}. CHIP: {', '.join(t.chip for t in members)}"
         table.add_row(
-            str(row["id"]), " ".join(row["precisions"]), str(row["status"]), str(row["executes"]), str(row["summary"])
+            names, first.unit, " ".join(first.precisions), "; ".join(sorted(statuses)), first.execution, summary
         )
     _print(table)
+
+
+def _row(target: Target) -> dict[str, object]:
+    return {
+        "id": target.id,
+        "family": target.family,
+        "chip": target.chip,
+        "unit": target.unit,
+        "precisions": list(target.precisions),
+        "status": target.status(),
+        "executes": target.execution,
+        "summary": target.summary,
+    }

@@ -41,6 +41,8 @@ def print_reports(reports: Sequence[Report]) -> None:
         for row in report.targets:
             if row.reason:
                 console.print(f"{report.model} {row.id}@{row.precision}: {row.reason}", markup=False, highlight=False)
+            for text in row.unmet:
+                console.print(f"{report.model} {row.id}@{row.precision}: {text}", markup=False, highlight=False)
 
 
 def _cells(row: TargetReport) -> tuple[str, ...]:

@@ -97,10 +97,17 @@ def latency(value: Latency | None) -> str:
 
 
 def units(row: TargetReport) -> str:
-    """Format how many operators each unit runs."""
-    if row.delegation is None:
+    """Format how many operators each unit runs, and its share of the multiply-accumulates if there are several."""
+    found = row.delegation
+    if found is None:
         return "–"
-    return ", ".join(f"{unit} {count}" for unit, count in row.delegation.by_unit.items() if count)
+    shared = found.macs and len(found.by_unit) > 1
+    parts = [
+        f"{unit} {count}" + (f" ({found.share(unit):.1f} % of MACs)" if shared else "")
+        for unit, count in found.by_unit.items()
+        if count
+    ]
+    return ", ".join(parts)
 
 
 def inputs(kind: str) -> str:

@@ -36,6 +36,7 @@ class TargetReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     steps: tuple[Step, ...] = ()
     parity: Parity | None = None
     delegation: Delegation | None = None
+    unmet: tuple[str, ...] = ()  # what --require-unit asked for and this build does not reach
     latency: Latency | None = None
     latency_reason: str = ""
     preview: str = ""  # picture with the artifact's result drawn on it, relative to the report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -34,14 +35,18 @@ class LiteRTSession:
 @runtime("litert")
 def open_litert(artifact: Artifact) -> Session:
     """Load model.tflite with `EDGE_THREADS` threads, or one per core."""
-    path = artifact.file(".tflite")
+    return LiteRTSession(open_file(artifact.file(".tflite")))
+
+
+def open_file(path: Path) -> Any:
+    """Return the runner of a file's first signature; raises MissingError without LiteRT, TargetError for a bad file."""
     content = path.read_bytes()
     if content[4:8] != _ROOT:  # the interpreter would read past the end of some of these
         raise TargetError(f"{path} is not a LiteRT file; deploy it again with `edge deploy`")
     try:
         interpreter = _interpreter()(model_content=content, num_threads=thread_count())
         interpreter.allocate_tensors()
-        return LiteRTSession(interpreter.get_signature_runner())
+        return interpreter.get_signature_runner()
     except (ValueError, RuntimeError) as error:
         raise TargetError(f"LiteRT cannot open {path}: {error}; deploy it again with `edge deploy`") from error
 

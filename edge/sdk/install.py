@@ -10,7 +10,7 @@ from edge.artifact import file_digest
 from edge.disk import disk_errors
 from edge.errors import MissingError, StoreError, UnknownName, UsageError
 from edge.sdk import SDKS, Sdk, Wheel
-from edge.store import ELSEWHERE, package_archive, staging
+from edge.store import ELSEWHERE, cache_lock, package_archive, staging
 
 
 def find_sdks(name: str) -> tuple[Sdk, ...]:
@@ -30,9 +30,15 @@ def install_sdk(entry: Sdk) -> Path:
     """
     if not entry.wheels:
         raise MissingError(f"{entry.title} is handed out by {entry.vendor} only: {entry.command}")
-    if entry.root.exists() and not entry.lacking():
+    if not entry.lacking():
         return entry.root
-    with disk_errors(entry.root, ELSEWHERE), staging(entry.root.parent) as temporary:
+    with (
+        disk_errors(entry.root, ELSEWHERE),
+        cache_lock(f"sdk-{entry.name}"),
+        staging(entry.root.parent) as temporary,
+    ):
+        if not entry.lacking():
+            return entry.root  # another process made it meanwhile
         for wheel in entry.wheels:
             _unpack(wheel, entry, temporary)
         entry.complete(temporary)

@@ -9,8 +9,8 @@ from convert.export import export
 from convert.program import Model
 from edge.artifact import Source
 from edge.contract import Contract, TensorSpec
-from edge.delegation import Operator, summarize
-from edge.errors import TargetError
+from edge.delegation import DelegationReport, Operator, parse_requirement, summarize, unmet
+from edge.errors import TargetError, UsageError
 
 NPU, CPU = Placement("npu", "Some NPU"), Placement("cpu", "portable", "no such kernel", "use another")
 
@@ -66,3 +66,47 @@ def test_the_summary_counts_units_backends_and_refusals():
 def test_the_share_of_a_program_without_products_is_by_operators():
     operators = [Operator(name=unit, op="aten.relu", unit=unit, backend=unit) for unit in ("npu", "cpu", "cpu", "cpu")]
     assert summarize(operators).share("npu") == 25.0
+
+
+def report_of(*units, macs=10):
+    operators = [
+        Operator(
+            name=f"n{i}", op="aten.conv2d", unit=unit, backend=unit, macs=macs, reason="" if unit == "npu" else "no"
+        )
+        for i, unit in enumerate(units)
+    ]
+    return DelegationReport(target="t", operators=tuple(operators))
+
+
+@pytest.mark.parametrize(
+    ("units", "asked", "met"),
+    [
+        (["npu", "npu"], "npu=100", True),
+        (["npu", "cpu"], "npu=50", True),
+        (["npu", "cpu"], "npu=50.5", False),
+        (["npu", "cpu"], "cpu=0", True),
+        (["gpu", "gpu"], "gpu=100", True),
+    ],
+)
+def test_a_requirement(units, asked, met):
+    assert (unmet(parse_requirement(asked), report_of(*units)) == "") is met
+
+
+def test_all_means_operators_without_products_too():
+    report = DelegationReport(
+        target="t",
+        operators=(
+            Operator(name="a", op="aten.conv2d", unit="npu", backend="n", macs=5),
+            Operator(name="b", op="aten.argmax", unit="cpu", backend="c", reason="no kernel"),
+        ),
+    )
+    text = unmet(parse_requirement("npu=100"), report)
+    assert "npu runs 100.00 %" in text
+    assert "1 of 2 operators are elsewhere: 1 × aten.argmax on cpu (no kernel)" in text
+    assert unmet(parse_requirement("npu=99.9"), report) == ""
+
+
+@pytest.mark.parametrize("text", ["npu", "npu=", "npu=101", "npu=-1", "tpu=5", "npu=nan"])
+def test_a_requirement_that_is_none(text):
+    with pytest.raises(UsageError, match="UNIT=PERCENT"):
+        parse_requirement(text)

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from edge.sdk import SDKS
+from edge.sdk.install import install_sdk
 from edge.store import cache_root
 
 TINY = """
@@ -56,7 +58,10 @@ class Done:
 
 @pytest.fixture(scope="session")
 def session_cache(tmp_path_factory, photos) -> Path:
-    """A cache without results, sharing fetched weights and packages with the user's."""
+    """A cache without results, sharing fetched weights, packages and SDKs with the user's."""
+    for entry in SDKS.values():
+        if entry.wheels:
+            install_sdk(entry)
     root = tmp_path_factory.mktemp("cache")
     for name in ("files", "packages", "sdk"):
         real = cache_root() / name

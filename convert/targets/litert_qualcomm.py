@@ -1,0 +1,43 @@
+"""LiteRT on Qualcomm's Hexagon NPU: a `.tflite` with QNN bytecode, compiled ahead of time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convert.targets import Compiled, target_family
+
+if TYPE_CHECKING:
+    from convert.program import Program
+
+# ai_edge_litert/aot/vendors/qualcomm/target.py, and phones' chips of the plugin's own table
+CHIPS = ("SM8650", "SM8350", "SM8450", "SM8475", "SM8550", "SM8750", "SM8845", "SM8850", "SA8255", "SA8295")
+
+
+@target_family(
+    "litert-qualcomm",
+    chips=CHIPS,
+    runtime="litert",
+    summary="LiteRT .tflite compiled ahead of time for Qualcomm's Hexagon NPU, Android",
+    precisions=("int8", "w8a16", "fp16"),
+    packages=("litert-torch", "ai-edge-litert", "ai-edge-quantizer"),
+    extra="litert",
+    execution="emulated",
+    sdks=("qnn-2.50",),
+)
+def litert_qualcomm(program: Program, precision: str, folder: Path, chip: str) -> Compiled:
+    """Write model.tflite with one QNN context; at fp16 the file is float32 and the chip computes in float16."""
+    from convert.targets._half import check_half_range
+    from convert.targets._litert_aot import Vendor, compile_ahead
+
+    if precision == "fp16":
+        check_half_range(program)
+    vendor = Vendor(
+        manufacturer="Qualcomm",
+        folder="qualcomm",
+        backend="Hexagon (QNN)",
+        sdk="qnn",
+        library="libQnnHtp.so",
+        unused=("libQnnLpai.so",),  # another processor's backend, which the wheel lacks
+    )
+    return compile_ahead(program, precision, folder, vendor, chip)
