@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from edge.errors import TargetError
+from edge.artifact import Step
+from edge.errors import EdgeError, TargetError
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -28,9 +32,8 @@ def quantize(
     """Return the program with fake-quantization around the operators that `quantizer` annotates.
 
     `rewrite` changes the graph in place before that, and the biases of convolutions are corrected for their rounded
-    weights. Weights become integers, or with `fold_weights` off stay float
-    before a quantize operator, as some backends' converters want them. Ranges are measured on the program's
-    calibration inputs. Raises Refused without any, TargetError if the graph cannot be annotated.
+    weights. Weights become integers, or with `fold_weights` off stay float before a quantize operator, as some
+    backends' converters want them. Ranges are measured on the program's calibration inputs. Raises Refused without any, TargetError if the graph cannot be annotated.
     """
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -43,11 +46,26 @@ def quantize(
         module = program.exported.module(check_guards=False)
         rewrite(module)
         correct_biases(module, calibration)
-        prepared = prepare_pt2e(module, quantizer)
-        with torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # torchao's own notes about torch
+            prepared = prepare_pt2e(module, quantizer)
             for inputs in calibration:
                 prepared(*inputs)
-        return torch.export.export(convert_pt2e(prepared, fold_quantize=fold_weights), calibration[0])
+            return torch.export.export(convert_pt2e(prepared, fold_quantize=fold_weights), calibration[0])
+    except EdgeError:
+        raise
     except Exception as error:  # whatever the quantizer and torch raise
         first = str(error).strip().split("\n", 1)[0]
         raise TargetError(f"{program.name} cannot be quantized: {type(error).__name__}: {first}") from error
+
+
+def quantize_with(quantizer: Any, program: Program) -> Program:
+    """Return the program quantized, with a step that records the quantizer; a tagged program keeps its tags."""
+    exported = quantize(program, quantizer)
+    step = Step(
+        tool="torchao.pt2e",
+        version=metadata.version("torchao"),
+        options={"quantizer": type(quantizer).__name__, "calibration_inputs": len(program.calibration),
+            "bias_correction": True},
+    )
+    return replace(program, exported=exported, steps=(*program.steps, step))
