@@ -65,7 +65,10 @@ def quantize_with(quantizer: Any, program: Program) -> Program:
     step = Step(
         tool="torchao.pt2e",
         version=metadata.version("torchao"),
-        options={"quantizer": type(quantizer).__name__, "calibration_inputs": len(program.calibration),
-            "bias_correction": True},
+        options={
+            "quantizer": type(quantizer).__name__,
+            "calibration_inputs": len(program.calibration),
+            "bias_correction": True,
+        },
     )
     return replace(program, exported=exported, steps=(*program.steps, step))
