@@ -33,7 +33,8 @@ def quantize(
 
     `rewrite` changes the graph in place before that, and the biases of convolutions are corrected for their rounded
     weights. Weights become integers, or with `fold_weights` off stay float before a quantize operator, as some
-    backends' converters want them. Ranges are measured on the program's calibration inputs. Raises Refused without any, TargetError if the graph cannot be annotated.
+    backends' converters want them. Ranges are measured on the program's calibration inputs. Raises Refused without
+    any, TargetError if the graph cannot be annotated.
     """
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
