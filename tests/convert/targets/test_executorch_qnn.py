@@ -167,7 +167,8 @@ def test_ranges_are_cut_only_where_nothing_else_reads_the_value() -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             y = self.shared(x * 2)
-            return torch.sigmoid(self.alone(x + 1)) + torch.relu(y) + y
+            result: Tensor = torch.sigmoid(self.alone(x + 1)) + torch.relu(y) + y
+            return result
 
     class Tracer(torch.fx.Tracer):
         def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
