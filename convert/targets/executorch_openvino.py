@@ -28,6 +28,7 @@ from convert.targets._executorch import (
 from edge.artifact import Needs
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
     from torch.fx import Node
 
     from convert.program import Program
@@ -63,6 +64,7 @@ def compile_openvino(program: Program, precision: str, folder: Path) -> Compiled
         from executorch.exir.backend.backend_details import CompileSpec
 
         partitioner = _partitioner()([CompileSpec("device", DEVICE.encode())])
+        partitioner.ops_to_not_decompose = _kept_whole
         lowered = lower(program.name, program.exported, [partitioner])
     module = lowered.exported_program().graph_module  # before memory planning adds operators
     placements = placements_of(program, module, {BACKEND: TAKEN}, left=LEFT, explain=_explain(refused))
@@ -87,6 +89,18 @@ def _partitioner() -> Any:
         package.__path__ = [str(Path(folder) / "openvino") for folder in executorch.backends.__path__]
         sys.modules[name] = package
     return importlib.import_module(f"{name}.partitioner").OpenvinoPartitioner
+
+
+def _kept_whole(exported: ExportedProgram) -> tuple[list[Any], None]:
+    """Return the operators to hand over whole.
+
+    The partitioner also names pixel_shuffle, which it then does not take, and lowering fails.
+    """
+    import torch
+
+    aten = torch.ops.aten
+    resizes = (aten.upsample_bilinear2d, aten.upsample_nearest2d)
+    return [aten.stack.default, *(overload for resize in resizes for overload in (resize.default, resize.vec))], None
 
 
 def _explain(refused: set[str]) -> Callable[[Node], tuple[str, str]]:

@@ -42,7 +42,10 @@ def compiled_with_parity(module: nn.Module, folder: Path, atol: float, precision
 @pytest.mark.slow
 @pytest.mark.parametrize(("precision", "atol"), [("fp32", 1e-5), ("fp16", 1e-2)])
 def test_a_network_is_one_delegate(tmp_path: Path, precision: str, atol: float) -> None:
-    module = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Hardswish(), nn.AdaptiveAvgPool2d(1))
+    module = nn.Sequential(
+        nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Hardswish(), nn.PixelShuffle(2),
+        nn.Upsample(scale_factor=2), nn.AdaptiveAvgPool2d(1),
+    )  # fmt: skip
     manifest = compiled_with_parity(module, tmp_path, atol, precision)
     assert manifest.delegation is not None
     assert manifest.delegation.by_backend == {"OpenvinoBackend": manifest.delegation.ops}
