@@ -42,23 +42,13 @@ TAKEN, LEFT = Placement("cpu", BACKEND), Placement("cpu", "portable")
     "executorch-openvino",
     runtime="executorch-openvino",
     summary="ExecuTorch .pte, OpenVINO on the CPU of x86 computers",
-    precisions=("fp32", "fp16"),
+    precisions=("fp32",),  # a CPU without half arithmetic gets float32 files for fp16; the int8 quantizer needs nncf
     packages=("executorch", "openvino"),
     extra="openvino",
     execution="native",
 )
 def compile_openvino(program: Program, precision: str, folder: Path) -> Compiled:
-    """Write model.pte; fp16 stores half precision, and computes in it where the CPU can.
-
-    Raises TargetError if the program cannot be lowered, Refused if a weight exceeds float16.
-    """
-    before = len(program.steps)
-    if precision == "fp16":
-        from convert.passes.half import to_half
-        from convert.targets._half import check_half_range
-
-        check_half_range(program)
-        program = to_half(program)
+    """Write model.pte for this kind of CPU; raises TargetError if the program cannot be lowered."""
     tag_origins(program)
     with _rejections() as refused:
         from executorch.exir.backend.backend_details import CompileSpec
@@ -73,7 +63,7 @@ def compile_openvino(program: Program, precision: str, folder: Path) -> Compiled
     return Compiled(
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,
-        steps=(*program.steps[before:], step),
+        steps=(step,),
         needs=Needs(min_runtime=f"{MIN_RUNTIME}, openvino {metadata.version('openvino')}"),
         operators=place(program, placements),
     )
