@@ -57,6 +57,7 @@ _HINTS = {
     packages=("executorch", "coremltools"),
     extra="executorch",
     execution="reference",
+    unit="npu",
 )
 def compile_coreml(program: Program, precision: str, folder: Path) -> Compiled:
     """Write model.pte; fp16 computes in half precision between float32 inputs and outputs.
