@@ -41,6 +41,6 @@ CHIPS: Mapping[str, Chip] = {
     "SM7675": Chip(70, 73, half=False),  # 7+ Gen 3
     "SM7750": Chip(86, 73, half=False),  # 7 Gen 4
     "SM6450": Chip(50, 73, half=False),  # 6 Gen 1
-    "SM6475": Chip(76, 73, half=False),  # 6s Gen 3
+    "SM6475": Chip(76, 73, half=False),  # 6 Gen 3
     "SM6650": Chip(74, 73, half=False),  # 6 Gen 4
 }

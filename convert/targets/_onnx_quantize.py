@@ -16,7 +16,7 @@ from convert.targets._onnx_qnn_bias import correct_biases, run_with
 
 Arrays = Mapping[str, NDArray[Any]]
 ACTIVATION_BITS: Mapping[str, int] = {"int8": 8, "w8a16": 16}
-# Where an activation function saturates, its input needs no further range: σ(±8) is within half a step of 0 and 1,
+# Where an activation function saturates, its input needs no further range: σ(±8) is within 4e-4 of 0 and 1,
 # hard-swish and hard-sigmoid are constant outside [-3, 3] and below -3.
 _SATURATION: Mapping[str, tuple[float, float]] = {
     "Sigmoid": (-8.0, 8.0),

@@ -22,7 +22,7 @@ _LIBRARIES = ("libonnxruntime_providers_qnn.so", "libQnnHtp.so", "libHtpPrepare.
 
 
 class OnnxQnnSession:
-    """A context model on the emulator; minutes of emulated work count for milliseconds on the chip."""
+    """A context model on the emulator; its time says nothing of the chip's."""
 
     mode: Mode = "emulated"
 
