@@ -27,13 +27,15 @@ def quantize(
     quantizer: Any,
     *,
     rewrite: Callable[[GraphModule], None] = leave,
+    narrow: Callable[[GraphModule], object] = leave,
     fold_weights: bool = True,
 ) -> ExportedProgram:
     """Return the program with fake-quantization around the operators that `quantizer` annotates.
 
     `rewrite` changes the graph in place before that, and the biases of convolutions are corrected for their rounded
-    weights. Weights become integers, or with `fold_weights` off stay float before a quantize operator, as some
-    backends' converters want them. Ranges are measured on the program's calibration inputs. Raises Refused without any, TargetError if the graph cannot be annotated.
+    weights; `narrow` changes the calibrated observers. Weights become integers, or with `fold_weights` off stay float
+    before a quantize operator, as some backends' converters want them. Ranges are measured on the program's
+    calibration inputs. Raises Refused without any, TargetError if the graph cannot be annotated.
     """
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -51,6 +53,7 @@ def quantize(
             prepared = prepare_pt2e(module, quantizer)
             for inputs in calibration:
                 prepared(*inputs)
+            narrow(prepared)
             return torch.export.export(convert_pt2e(prepared, fold_quantize=fold_weights), calibration[0])
     except EdgeError:
         raise
