@@ -17,47 +17,46 @@ if TYPE_CHECKING:
 
     from convert.program import Program
 
+_SMALLEST_SCALE = 2**-16
+
 
 def quantize_for_arm(program: Program, spec: Any, precision: str) -> tuple[ExportedProgram, Step]:
     """Return the program with 8-bit weights (per output channel) and 8- or 16-bit activations, and what was done.
 
     Raises Refused without calibration pictures, TargetError if the graph cannot be quantized.
     """
-    exported = _wide(program, spec) if precision == "w8a16" else _narrow(program, spec)
+    from executorch.backends.arm.quantizer import (
+        EthosUQuantizer,
+        get_symmetric_a16w8_quantization_config,
+        get_symmetric_quantization_config,
+    )
+
+    def rewrite(module: GraphModule) -> None:
+        spell_relu6(module)
+        equalize_channels(module, program.calibration_tensors())
+
+    wide = precision == "w8a16"
+    config = get_symmetric_a16w8_quantization_config() if wide else get_symmetric_quantization_config()
+    quantizer = EthosUQuantizer(spec)
+    quantizer.set_global(_over_extremes(config))
+    exported = quantize(program, quantizer, rewrite=rewrite, narrow=cut_saturated_ranges)
     options: dict[str, str | int | float | bool] = {
         "weights": "int8 per channel",
-        "activations": "int16" if precision == "w8a16" else "int8",
-        "observer": "min-max" if precision == "w8a16" else "histogram",
+        "activations": "int16" if wide else "int8",
+        "observer": "min-max",
         "pictures": len(program.calibration),
         "bias_correction": True,
     }
     return exported, Step(tool="EthosUQuantizer", version=metadata.version("executorch"), options=options)
 
 
-def _narrow(program: Program, spec: Any) -> ExportedProgram:
-    """Quantize activations to 8 bits: histograms give up the rarest values for finer steps."""
-    from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
-
-    quantizer = EthosUQuantizer(spec)
-    quantizer.set_global(get_symmetric_quantization_config())
-    return quantize(program, quantizer, rewrite=spell_relu6)
-
-
-def _wide(program: Program, spec: Any) -> ExportedProgram:
-    """Quantize activations to 16 bits: steps are fine enough for the extremes, and what saturates is cut off."""
-    from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_a16w8_quantization_config
+def _over_extremes(config: Any) -> Any:
+    """Return the configuration with min-max observers: the ranges of its histograms cannot be narrowed afterwards."""
     from torchao.quantization.pt2e import MinMaxObserver
 
-    def rewrite(module: GraphModule) -> None:
-        spell_relu6(module)
-        equalize_channels(module, program.calibration_tensors())
-
-    config = get_symmetric_a16w8_quantization_config()
-    observer = MinMaxObserver.with_args(eps=2**-16)
+    observer = MinMaxObserver.with_args(eps=_SMALLEST_SCALE)
     activation = replace(config.input_activation, observer_or_fake_quant_ctr=observer)
-    quantizer = EthosUQuantizer(spec)
-    quantizer.set_global(replace(config, input_activation=activation, output_activation=activation))
-    return quantize(program, quantizer, rewrite=rewrite, narrow=cut_saturated_ranges)
+    return replace(config, input_activation=activation, output_activation=activation)
 
 
 def spell_relu6(module: GraphModule) -> None:
