@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from convert.targets._pt2e import quantize
+from convert.targets._qnn_equalize import equalize_channels
+from convert.targets._qnn_ranges import cut_saturated_ranges
 from edge.artifact import Step
 
 if TYPE_CHECKING:
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from convert.program import Program
+
+_SMALLEST_SCALE = 2**-16
 
 
 def quantize_for_arm(program: Program, spec: Any, precision: str) -> tuple[ExportedProgram, Step]:
@@ -26,17 +31,32 @@ def quantize_for_arm(program: Program, spec: Any, precision: str) -> tuple[Expor
         get_symmetric_quantization_config,
     )
 
-    quantizer = EthosUQuantizer(spec)
+    def rewrite(module: GraphModule) -> None:
+        spell_relu6(module)
+        equalize_channels(module, program.calibration_tensors())
+
     wide = precision == "w8a16"
-    quantizer.set_global(get_symmetric_a16w8_quantization_config() if wide else get_symmetric_quantization_config())
-    exported = quantize(program, quantizer, rewrite=spell_relu6)
+    config = get_symmetric_a16w8_quantization_config() if wide else get_symmetric_quantization_config()
+    quantizer = EthosUQuantizer(spec)
+    quantizer.set_global(_over_extremes(config))
+    exported = quantize(program, quantizer, rewrite=rewrite, narrow=cut_saturated_ranges)
     options: dict[str, str | int | float | bool] = {
         "weights": "int8 per channel",
         "activations": "int16" if wide else "int8",
+        "observer": "min-max",
         "pictures": len(program.calibration),
         "bias_correction": True,
     }
     return exported, Step(tool="EthosUQuantizer", version=metadata.version("executorch"), options=options)
+
+
+def _over_extremes(config: Any) -> Any:
+    """Return the configuration with min-max observers: the ranges of its histograms cannot be narrowed afterwards."""
+    from torchao.quantization.pt2e import MinMaxObserver
+
+    observer = MinMaxObserver.with_args(eps=_SMALLEST_SCALE)
+    activation = replace(config.input_activation, observer_or_fake_quant_ctr=observer)
+    return replace(config, input_activation=activation, output_activation=activation)
 
 
 def spell_relu6(module: GraphModule) -> None:

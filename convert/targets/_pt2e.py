@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -24,14 +25,16 @@ def quantize(
     quantizer: Any,
     *,
     rewrite: Callable[[GraphModule], None] = leave,
+    narrow: Callable[[GraphModule], object] = leave,
     fold_weights: bool = True,
 ) -> ExportedProgram:
     """Return the program with fake-quantization around the operators that `quantizer` annotates.
 
-    `rewrite` changes the graph in place before that, and the biases of convolutions are corrected for their rounded
-    weights. Weights become integers, or with `fold_weights` off stay float before a quantize operator, as some
-    backends' converters want them. Ranges are measured on the program's calibration inputs. Raises Refused without
-    any, TargetError if the graph cannot be annotated.
+    `rewrite` changes the graph in place before that and `narrow` the calibrated observers; afterwards the biases of
+    convolutions are corrected for what quantization does to their means. Weights become integers, or with
+    `fold_weights` off stay float before a quantize operator, as some backends' converters want them. Ranges are
+    measured on the program's calibration inputs. Raises Refused without any, TargetError if the graph cannot be
+    annotated.
     """
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -43,13 +46,16 @@ def quantize(
         # Without check_guards the module would hold a submodule of input checks, which backends' passes cannot read.
         module = program.exported.module(check_guards=False)
         rewrite(module)
-        correct_biases(module, calibration)
+        original = copy.deepcopy(module)  # preparing changes the graph in place
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # torchao's own notes about torch
             prepared = prepare_pt2e(module, quantizer)
             for inputs in calibration:
                 prepared(*inputs)
-            return torch.export.export(convert_pt2e(prepared, fold_quantize=fold_weights), calibration[0])
+            narrow(prepared)
+            converted = convert_pt2e(prepared, fold_quantize=fold_weights)
+            correct_biases(original, converted, calibration)
+            return torch.export.export(converted, calibration[0])
     except EdgeError:
         raise
     except Exception as error:  # whatever the quantizer and torch raise

@@ -1,14 +1,15 @@
-"""Bias correction: what rounding a convolution's weights adds to its outputs on average is taken off its bias.
+"""Bias correction: what quantization adds to a convolution's outputs on average is taken off its bias.
 
-Rounded weights shift the mean of every output channel, and the shifts add up over the layers. The means are measured
-on calibration inputs, and each layer is corrected with those before it corrected already (Nagel et al., Data-Free
-Quantization Through Weight Equalization and Bias Correction, 2019, section 4.2, with measured in place of derived
-means).
+Rounded weights and activations shift the mean of every output channel, and the shifts add up over the layers. The
+means are measured on calibration inputs, and each layer is corrected with those before it corrected already (Nagel et
+al., Data-Free Quantization Through Weight Equalization and Bias Correction, 2019, section 4.2, with measured in place
+of derived means).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,42 +19,69 @@ from torch.fx.node import map_arg
 
 aten = torch.ops.aten
 
-_LEVELS = 127  # of symmetric 8-bit weights
 _INPUTS = 12  # of the calibration inputs: means settle soon
 _Values = dict[Node, list[Any]]
 _Visit = Callable[[Node, _Values], None]
 
 
-def correct_biases(module: GraphModule, calibration: Sequence[tuple[Tensor, ...]]) -> int:
-    """Correct the biases of 2D convolutions in place for 8-bit weights per output channel; returns how many.
+def correct_biases(original: GraphModule, quantized: GraphModule, calibration: Sequence[tuple[Tensor, ...]]) -> int:
+    """Correct the biases of a quantized graph's 2D convolutions against the float graph's means; returns how many.
 
-    The weights stay as they are. Only attributes are replaced, never written to: they are shared with the program that
-    the module was made of.
+    Layers are matched by node name. Only attributes are replaced, never written to: they may be shared.
     """
     inputs = calibration[:_INPUTS]
-    layers = {node for node in module.graph.nodes if _is_correctable(module, node)}
-    means: dict[Node, Tensor] = {}
-    shifts: dict[Node, Tensor] = {}
+    means: dict[str, Tensor] = {}
+    corrected = 0
 
     def measure(node: Node, values: _Values) -> None:
-        if node in layers:
-            means[node] = _channel_means(values[node])
+        if node.target is aten.conv2d.default:
+            means[node.name] = _channel_means(values[node])
 
     def correct(node: Node, values: _Values) -> None:
-        if node in layers:
-            shifts[node] = means[node] - _channel_means(values[node])
-            values[node] = [value + shifts[node].reshape(1, -1, 1, 1) for value in values[node]]
+        nonlocal corrected
+        if node.target is aten.conv2d.default and node.name in means:
+            bias = _bias(quantized, node)
+            if bias is not None:
+                shift = bias.add(means[node.name] - _channel_means(values[node]))
+                values[node] = [value + shift.reshape(1, -1, 1, 1) for value in values[node]]
+                corrected += 1
 
     with torch.no_grad():
-        _walk(module, inputs, measure)
-        weights = {node: _read(module, node.args[1]) for node in layers}
-        for node, weight in weights.items():
-            _write(module, node.args[1], _rounded(weight))
-        _walk(module, inputs, correct)
-        for node, weight in weights.items():
-            _write(module, node.args[1], weight)
-            _write(module, node.args[2], _read(module, node.args[2]) + shifts[node])
-    return len(layers)
+        _walk(original, inputs, measure)
+        _walk(quantized, inputs, correct)
+    return corrected
+
+
+@dataclass(frozen=True, slots=True)
+class _Bias:
+    module: GraphModule
+    constant: Node
+    scale: Tensor | None  # of integers
+
+    def add(self, shift: Tensor) -> Tensor:
+        """Add to the bias what it can represent of `shift`, and return that."""
+        value = _read(self.module, self.constant)
+        if self.scale is None:
+            _write(self.module, self.constant, value + shift)
+            return shift
+        limits = torch.iinfo(value.dtype)
+        steps = (shift.double() / self.scale).round()
+        _write(self.module, self.constant, (value.double() + steps).clamp(limits.min, limits.max).to(value.dtype))
+        return (steps * self.scale).to(shift.dtype)
+
+
+def _bias(module: GraphModule, node: Node) -> _Bias | None:
+    """Return a convolution's bias if it is a constant of its own: floats, or integers and their scales."""
+    found = node.args[2] if len(node.args) > 2 else None
+    if not isinstance(found, Node) or len(found.users) != 1:
+        return None
+    if found.op == "get_attr":
+        return _Bias(module, found, None)
+    source, scale = (*found.args, None)[:2]
+    if "dequantize" not in str(found.target) or not isinstance(source, Node) or source.op != "get_attr":
+        return None
+    steps = _read(module, scale) if isinstance(scale, Node) else torch.tensor(scale)
+    return _Bias(module, source, steps.double()) if len(source.users) == 1 else None
 
 
 def _walk(module: GraphModule, inputs: Sequence[tuple[Tensor, ...]], visit: _Visit) -> None:
@@ -81,21 +109,8 @@ def _call(node: Node, values: _Values, index: int) -> Any:
     return node.target(*args, **kwargs)  # type: ignore[operator]  # a call_function's target is callable
 
 
-def _is_correctable(module: GraphModule, node: Node) -> bool:
-    if node.op != "call_function" or node.target is not aten.conv2d.default:
-        return False
-    weight, bias = (*node.args, None)[1:3]
-    return all(isinstance(value, Node) and value.op == "get_attr" and len(value.users) == 1 for value in (weight, bias))
-
-
 def _channel_means(values: list[Any]) -> Tensor:
     return torch.stack([value.mean(dim=(0, 2, 3)) for value in values]).mean(dim=0)
-
-
-def _rounded(weight: Tensor) -> Tensor:
-    scale = weight.abs().amax(dim=tuple(range(1, weight.dim())), keepdim=True) / _LEVELS
-    scale = scale.clamp_min(torch.finfo(weight.dtype).tiny)
-    return (weight / scale).round() * scale
 
 
 def _read(module: GraphModule, node: Any) -> Any:
