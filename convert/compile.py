@@ -34,7 +34,7 @@ def compile_program(program: Program, target_id: str, precision: str, folder: Pa
     target = TARGETS[target_id]
     target.check(precision, program.contract.task)
     folder.mkdir(parents=True, exist_ok=True)
-    program = optimize(program, target.runtime)
+    program = optimize(program, target.family)
     compiled = target.compile(program, precision, folder)
     contract = program.contract
     if compiled.operators:

@@ -15,6 +15,7 @@ from convert.export import evaluating, example_inputs, export, flatten
 from convert.load import load, load_exported, load_user
 from convert.program import Model, Program, save_program
 from convert.reference import Arrays, Sample, write_samples
+from convert.tails import cut_tails
 from edge.contract import Contract, Preprocess, takes_image
 from edge.errors import ContractError, UsageError
 from edge.images import read_image
@@ -53,11 +54,15 @@ def load_any(spec: str, checkpoint: Path | None, contract: Contract | None, *, r
 
 
 def prepare(model: Model, images: Sequence[Path], folder: Path) -> Program:
-    """Export a model and write its program, samples and eager outputs into `folder`."""
+    """Export a model and write its program, samples and eager outputs into `folder`.
+
+    A decoding tail that the task's decoder can run is cut off first, so that the answers are those of what is left.
+    """
     program = export(model)
     samples = [
         _answer(model, program.contract, sample) for sample in make_samples(program.contract, model.name, images)
     ]
+    program, samples = cut_tails(program, samples)
     folder.mkdir(parents=True, exist_ok=True)
     save_program(program, folder)
     write_samples(folder, samples)

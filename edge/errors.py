@@ -22,6 +22,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LISTED = 20  # names in one line
+
 
 class EdgeError(Exception):
     """Say in one line what went wrong, what was expected and what mends it."""
@@ -43,7 +45,12 @@ class UnknownName(UsageError):
         choices = sorted(known)
         within = [choice for choice in choices if name and name in choice]
         close = within[:3] or difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(choices) or 'none'}"
+        if close:
+            hint = f"did you mean {' or '.join(close)}?"
+        elif command and len(choices) > _LISTED:
+            hint = f"none of {len(choices)} is like it"
+        else:
+            hint = f"known: {', '.join(choices) or 'none'}"
         tail = f" (`{command}` lists them)" if command else ""
         super().__init__(f"unknown {kind} {name!r}: {hint}{tail}")
 

@@ -159,6 +159,17 @@ def warp_plane(plane: NDArray[Any], matrix: NDArray[np.float64], size_hw: tuple[
     return result
 
 
+def warp_nearest(plane: NDArray[Any], matrix: NDArray[np.float64], size_hw: tuple[int, int]) -> NDArray[Any]:
+    """Take for every output pixel the value (H, W) nearest to matrix · (x, y, 1), the edge repeated outside."""
+    height, width = size_hw
+    result = np.empty((height, width), plane.dtype)
+    for rows in _bands(height, width):
+        x, y = _positions(matrix, rows, width)
+        column, row = (np.floor(position + 0.5).astype(np.intp) for position in (x, y))
+        result[rows] = plane[np.clip(row, 0, plane.shape[0] - 1), np.clip(column, 0, plane.shape[1] - 1)]
+    return result
+
+
 _BITS = 5
 _ONE = 1 << _BITS  # a position is held in units of 1/32 pixel
 

@@ -18,6 +18,7 @@ from convert.build import Build, check_build, run_build, status_of
 from convert.header import read_header
 from convert.keys import ModelRequest, artifact_key, existing, kit_digest, prepared_key
 from convert.reference import read_reference
+from convert.tail_step import describe_tails
 from convert.targets import TARGETS
 from convert.verify import draw_reference
 from edge.artifact import Source, check_files, encode_json, file_digest, read_manifest, write_atomic
@@ -26,6 +27,7 @@ from edge.delegation import Requirement, read_delegation, unmet
 from edge.errors import EdgeError, InputError, MissingError, StoreError, UsageError
 from edge.jobs import Job, allow_jobs, run_job, stop_all
 from edge.output import exclusive, publish_file, publish_folder, staging_folder
+from edge.phones import PhoneChoice
 from edge.profile.protocol import LAUNCHES, measure_host
 from edge.report.html import write_html
 from edge.report.records import REPORT, Report, TargetReport, environment
@@ -55,6 +57,7 @@ def deploy_model(
     builds: Sequence[Build],
     out: Path,
     *,
+    phones: Sequence[PhoneChoice] = (),
     launches: int = LAUNCHES,
     requirements: Sequence[Requirement] = (),
     progress: Progress = print,
@@ -62,13 +65,14 @@ def deploy_model(
     """Deploy a model for every build into `out`, write report.json and report.html and return the report.
 
     A build that fails is a row of the report and leaves the others whole; one that does not reach `requirements`, which
-    hold for targets that are made for those units, says so in its row. Raises EdgeError if nothing could start.
+    hold for targets that are made for those units, says so in its row. `phones` tells the report why these builds were
+    chosen; it adds none. Raises EdgeError if nothing could start.
     """
     builds = tuple(dict.fromkeys(builds))
     _check_names(builds)
     with exclusive(out), staging_folder(out) as staging:
         prepared = prepare_request(request, staging / "prepared", out / "logs" / "prepare.log", progress)
-        return _deploy(prepared, builds, out, staging, launches, progress, requirements)
+        return _deploy(prepared, builds, out, staging, launches, progress, requirements, phones)
 
 
 def deploy(
@@ -144,9 +148,12 @@ def _deploy(
     launches: int,
     progress: Progress,
     requirements: Sequence[Requirement],
+    phones: Sequence[PhoneChoice] = (),
 ) -> Report:
     reference = read_reference(prepared.folder)
     header = reference.header
+    for line in describe_tails(header.steps):
+        progress(f"cut      {line}")
     draw_reference(reference, staging / PREVIEW)
     shown = (staging / PREVIEW).is_file()
     rows = _build_all(prepared, builds, out, staging, launches, progress)
@@ -160,6 +167,7 @@ def _deploy(
         targets=tuple(_held_to(row, requirements, out) for row in rows),
         inputs=reference.inputs_kind,
         preview=PREVIEW if shown else "",
+        phones=tuple(phones),
     )
     write_atomic(out / REPORT, encode_json(report))
     write_html([out], out)
@@ -297,7 +305,9 @@ def _held_to(row: TargetReport, requirements: Sequence[Requirement], out: Path) 
 
 def _check_names(builds: Sequence[Build]) -> None:
     if not builds:
-        raise UsageError("no target given; add --target NAME (`edge targets` lists them)")
+        raise UsageError(
+            "no target given; add --target NAME (`edge targets` lists them) or --phone NAME (`edge phones`)"
+        )
     for build in builds:
         TARGETS[build.target]
         PRECISIONS[build.precision]

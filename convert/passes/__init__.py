@@ -17,39 +17,74 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Name a rewrite and the runtimes that gain from it; an empty tuple means all."""
+    """Name a rewrite and the target families that gain from it; an empty tuple means all.
+
+    `executorch` stands for every family of that runtime, `executorch-qnn` for one.
+    """
 
     name: str
     rewrite: Callable[[GraphModule], int]
-    runtimes: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+
+    def suits(self, family: str) -> bool:
+        """Tell whether the pass is for a target family."""
+        return not self.families or any(f"{family}-".startswith(f"{name}-") for name in self.families)
 
 
-def passes_for(target_runtime: str) -> tuple[Pass, ...]:
-    """Return the passes for a runtime in the order they run: clean up, fuse, then reshape the work."""
-    from convert.passes import activations, batch_norm, constants, convolutions, identities, padding, permutes
+def passes_for(family: str) -> tuple[Pass, ...]:
+    """Return the passes for a target family in the order they run: clean up, fuse, then reshape the work."""
+    from convert.passes import (
+        activations,
+        batch_norm,
+        constants,
+        convolutions,
+        identities,
+        layouts,
+        padding,
+        permutes,
+        pools,
+        resize,
+    )
 
     ordered = (
         Pass("fold_constants", constants.fold_constants),
         Pass("remove_identities", identities.remove_identities),
         Pass("merge_permutes", permutes.merge_permutes),
+        Pass("linear_by_convolution", layouts.linear_by_convolution),
+        Pass("merge_reshapes", layouts.merge_reshapes),
         Pass("fold_batch_norm", batch_norm.fold_batch_norm),
+        Pass("batch_norm_by_convolution", batch_norm.batch_norm_by_convolution, _OWN_NORMS),
         Pass("fuse_padding", padding.fuse_padding),
         Pass("trim_padding_taps", padding.trim_padding_taps),
         Pass("fuse_hard_sigmoid", activations.fuse_hard_sigmoid),
         Pass("fuse_hard_swish", activations.fuse_hard_swish),
         Pass("pool_globally", activations.pool_globally),
-        Pass("fold_hard_sigmoid", activations.fold_hard_sigmoid, ("executorch",)),
+        Pass("pool_plainly", pools.pool_plainly, ("executorch", "litert", "mediapipe", "onnx-qnn")),
+        Pass("fold_hard_sigmoid", activations.fold_hard_sigmoid, _XNNPACK),
+        Pass("simplify_resizes", resize.simplify_resizes),
         Pass("project_before_resize", convolutions.project_before_resize),
-        Pass("split_single_output", convolutions.split_single_output, ("executorch",)),
+        Pass("resize_by_products", resize.resize_by_products, _OWN_RESIZES),
+        Pass("bicubic_by_products", resize.bicubic_by_products, ("executorch-xnnpack", "litert", "mediapipe")),
+        Pass("resize_by_selection", resize.resize_by_selection, ("executorch-qnn", "litert", "mediapipe")),
+        Pass("resize_by_convolution", resize.resize_by_convolution, ("litert-ethos-u",)),
+        Pass("split_single_output", convolutions.split_single_output, _XNNPACK),
     )
-    return tuple(entry for entry in ordered if not entry.runtimes or target_runtime in entry.runtimes)
+    return tuple(entry for entry in ordered if entry.suits(family))
 
 
-def optimize(program: Program, target_runtime: str) -> Program:
-    """Return a program that computes the same and suits a runtime; one step records what was changed and how often."""
+_OWN_NORMS = ("executorch", "litert", "mediapipe", "onnx-qnn")  # where it is a product and a sum, rounded twice
+_XNNPACK = ("executorch-xnnpack",)
+_OWN_RESIZES = ("executorch", "litert", "mediapipe", "coreml", "onnx-qnn")  # without scale factors or antialiasing
+
+
+def optimize(program: Program, family: str) -> Program:
+    """Return a program that computes the same and suits a target family; one step records what was changed how often.
+
+    A family is a target id without its chip; the name of a runtime asks for what all its families take.
+    """
     from convert.passes._rewrite import apply_rewrites
 
-    chosen = passes_for(target_runtime)
+    chosen = passes_for(family)
     exported, counts = apply_rewrites(program.exported, [entry.rewrite for entry in chosen])
     done: dict[str, str | int | float | bool] = {entry.name: n for entry, n in zip(chosen, counts, strict=True) if n}
     if not done:

@@ -59,6 +59,7 @@ def apply_rewrites(exported: ExportedProgram, rewrites: Sequence[Rewrite]) -> tu
     counts = tuple(_run(module, rewrite) for rewrite in rewrites)
     if not any(counts):
         return exported, counts
+    _drop_unread_state(module)
     with torch.no_grad():
         return torch.export.export(module, tuple(_inputs(module))), counts
 
@@ -73,6 +74,16 @@ def _run(module: GraphModule, rewrite: Rewrite) -> int:
         module.delete_all_unused_submodules()
         refresh_shapes(module)
     return count
+
+
+def _drop_unread_state(module: GraphModule) -> None:
+    """Forget weights that no operator reads any more: exported again, they would be written into some files."""
+    read = {str(node.target) for node in module.graph.nodes if node.op == "get_attr"}
+    state = (module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False))
+    for name in [name for names in state for name, _ in names]:
+        owner, _, attribute = name.rpartition(".")
+        if not any(name == used or name.startswith(f"{used}.") for used in read):
+            delattr(module.get_submodule(owner), attribute)
 
 
 def _inputs(module: GraphModule) -> list[Tensor]:

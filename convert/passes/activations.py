@@ -20,38 +20,82 @@ from convert.passes._rewrite import (
     write_conv,
 )
 
+_CLIPPING = (aten.clamp.default, aten.hardtanh.default)
 _CLIPS = {aten.relu6.default: (0.0, 6.0)}
 
 
 def fuse_hard_sigmoid(module: GraphModule) -> int:
-    """Replace clip(x + 3, 0, 6) / 6 by hard sigmoid."""
+    """Replace clip(x + 3, 0, 6) / 6, and clip(x / 6 + 1/2, 0, 1), by hard sigmoid."""
     count = 0
-    for node in calls(module, aten.div.Tensor, aten.mul.Tensor):
-        source: Any = node.args[0]
-        wanted = 6.0 if node.target is aten.div.Tensor else 1.0 / 6.0
-        factor = _scalar(module, node.args[1])
-        if factor is None or abs(factor - wanted) > 1e-6 or not isinstance(source, Node) or len(source.users) != 1:
-            continue
-        shifted: Any = source.args[0] if _clip(source) == (0.0, 6.0) else None
-        if not only_user(shifted, aten.add.Tensor) or _scalar(module, shifted.args[1]) != 3.0 or shifted.kwargs:
+    for node in calls(module, aten.div.Tensor, aten.mul.Tensor, *_CLIPPING):
+        x = _hard_sigmoid_input(module, node)
+        if x is None:
             continue
         with module.graph.inserting_before(node):
-            replace_node(node, insert(module, aten.hardsigmoid.default, (shifted.args[0],)))
+            replace_node(node, insert(module, aten.hardsigmoid.default, (x,)))
         count += 1
     return count
 
 
 def fuse_hard_swish(module: GraphModule) -> int:
-    """Replace x · hard sigmoid(x) by hard swish (Howard et al., 2019)."""
+    """Replace x · hard sigmoid(x), and x · clip(x + 3, 0, 6) / 6, by hard swish (Howard et al., 2019)."""
     count = 0
-    for node in calls(module, aten.mul.Tensor):
-        for x, gate in (node.args[:2], node.args[1::-1]):
-            if only_user(gate, aten.hardsigmoid.default) and gate.args[0] is x:
-                with module.graph.inserting_before(node):
-                    replace_node(node, insert(module, aten.hardswish.default, (x,)))
-                count += 1
-                break
+    for node in calls(module, aten.mul.Tensor, aten.div.Tensor):
+        x = _hard_swish_input(module, node)
+        if x is None:
+            continue
+        with module.graph.inserting_before(node):
+            replace_node(node, insert(module, aten.hardswish.default, (x,)))
+        count += 1
     return count
+
+
+def _hard_sigmoid_input(module: GraphModule, node: Any) -> Any:
+    """Return the x of a hard sigmoid written out, or None."""
+    scaled = _sixth(module, node)
+    if scaled is not None:
+        return _shifted(module, scaled)
+    if _clip(node) != (0.0, 1.0):
+        return None
+    total = node.args[0]
+    if not only_user(total, aten.add.Tensor) or total.kwargs or not _is(module, total.args[1], 0.5):
+        return None
+    return _sixth(module, total.args[0]) if len(total.args[0].users) == 1 else None
+
+
+def _hard_swish_input(module: GraphModule, node: Any) -> Any:
+    """Return the x of a hard swish written out, or None."""
+    product = _sixth(module, node)
+    if product is not None and not only_user(product, aten.mul.Tensor):
+        return None
+    for x, gate in ((product or node).args[:2], (product or node).args[1::-1]):
+        if product is None and only_user(gate, aten.hardsigmoid.default) and gate.args[0] is x:
+            return x
+        if product is not None and isinstance(x, Node) and _shifted(module, gate) is x:
+            return x
+    return None
+
+
+def _sixth(module: GraphModule, node: Any) -> Any:
+    """Return y of y / 6 or y · 1/6, or None."""
+    if not isinstance(node, Node) or node.target not in (aten.div.Tensor, aten.mul.Tensor):
+        return None
+    wanted = 6.0 if node.target is aten.div.Tensor else 1.0 / 6.0
+    return node.args[0] if _is(module, node.args[1], wanted) and isinstance(node.args[0], Node) else None
+
+
+def _shifted(module: GraphModule, node: Any) -> Any:
+    """Return x of clip(x + 3, 0, 6) if one operator reads it, or None."""
+    if not isinstance(node, Node) or len(node.users) != 1 or _clip(node) != (0.0, 6.0):
+        return None
+    total: Any = node.args[0]
+    plain = only_user(total, aten.add.Tensor) and not total.kwargs and _is(module, total.args[1], 3.0)
+    return total.args[0] if plain else None
+
+
+def _is(module: GraphModule, value: Any, wanted: float) -> bool:
+    found = _scalar(module, value)
+    return found is not None and abs(found - wanted) <= 1e-6
 
 
 def fold_hard_sigmoid(module: GraphModule) -> int:
@@ -99,7 +143,7 @@ def _clip(node: Any) -> tuple[float, float] | None:
         return None
     if node.target in _CLIPS:
         return _CLIPS[node.target]
-    if node.target in (aten.clamp.default, aten.hardtanh.default):
+    if node.target in _CLIPPING:
         low, high = argument(node, 1, "min", None), argument(node, 2, "max", None)
         return (float(low), float(high)) if isinstance(low, (int, float)) and isinstance(high, (int, float)) else None
     return None

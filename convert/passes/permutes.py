@@ -16,7 +16,7 @@ def merge_permutes(module: GraphModule) -> int:
         source = node.args[0]
         if not isinstance(source, Node) or source.target not in (aten.permute.default, aten.transpose.int):
             continue
-        first, second = _axes(source), _axes(node)
+        first, second = axes_of(source), axes_of(node)
         axes = [first[axis] for axis in second]
         origin: Any = source.args[0]
         if axes == sorted(axes) and (origin.op == "call_function" or all(user.op != "output" for user in node.users)):
@@ -28,7 +28,8 @@ def merge_permutes(module: GraphModule) -> int:
     return count
 
 
-def _axes(node: Any) -> list[int]:
+def axes_of(node: Any) -> list[int]:
+    """Return the axes of the input in the order of the output's."""
     rank = len(shape(node))
     if node.target is aten.permute.default:
         return [axis % rank for axis in node.args[1]]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import TensorArgument
-from torch.fx import Node
+from torch.fx import GraphModule, Node
 
 from edge.errors import TargetError
 
@@ -44,17 +44,22 @@ def decompose(exported: ExportedProgram) -> ExportedProgram:
     """
     lowered: ExportedProgram = exported.run_decompositions({})
     for node in lowered.graph.nodes:
-        for target, applies, what in _OVERLOOKED:
-            if node.target == target and applies(node):
-                raise TargetError(f"coremltools converts {node.name} wrongly: it overlooks {what}")
-    _expand_alpha(lowered)
+        if what := overlooked(node):
+            raise TargetError(f"coremltools converts {node.name} wrongly: it overlooks {what}")
+    expand_alpha(lowered.graph_module)
     _separate_outputs(lowered)
     return lowered
 
 
-def _expand_alpha(exported: ExportedProgram) -> None:
+def overlooked(node: Node) -> str:
+    """Return what coremltools leaves out when it converts this operator, and what to write instead, or nothing."""
+    found = (what for target, applies, what in _OVERLOOKED if node.target == target and applies(node))
+    return next(found, "")
+
+
+def expand_alpha(module: GraphModule) -> int:
     """Write x ± alpha · y as two operators: coremltools overlooks alpha, which torch.export passes by keyword."""
-    graph = exported.graph_module.graph
+    graph, count = module.graph, 0
     for node in list(graph.nodes):
         alpha = node.kwargs.get("alpha", 1) if node.target in _SCALED else 1
         if alpha == 1:
@@ -64,7 +69,9 @@ def _expand_alpha(exported: ExportedProgram) -> None:
             scaled = graph.call_function(torch.ops.aten.mul.Tensor, (right, alpha))
         scaled.meta = dict(right.meta if isinstance(right, Node) else node.meta)
         node.args, node.kwargs = (left, scaled), {}
-    exported.graph_module.recompile()
+        count += 1
+    module.recompile()
+    return count
 
 
 def _separate_outputs(exported: ExportedProgram) -> None:

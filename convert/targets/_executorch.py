@@ -112,3 +112,13 @@ def operator(node: Node) -> str:
     """Return the name of a lowered node's operator."""
     name: str = getattr(node.target, "__name__", str(node.target))
     return name
+
+
+def to_pte(name: str, lowered: Any) -> bytes:
+    """Return the bytes of a lowered program's `.pte`; raises TargetError if it cannot be written."""
+    try:
+        data: bytes = lowered.to_executorch().buffer
+    except Exception as error:  # an operator without a portable kernel, memory planning
+        first = str(error).strip().split("\n", 1)[0]
+        raise TargetError(f"ExecuTorch cannot write {name}: {type(error).__name__}: {first}") from error
+    return data

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import gc
 import keyword
-import logging
 import re
 import sys
-import tempfile
 import traceback
-import uuid
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import torch
+import numpy as np
 
-from convert.program import Program
 from convert.targets import Compiled, target
-from convert.targets._coreml_graph import correct_operators, decompose
-from edge.artifact import Needs, Step, encode_json, file_digest, write_atomic
+from convert.targets._coreml_package import PACKAGE, quiet_coremltools, save_package
+from edge.artifact import Needs, Step
 from edge.contract import DType, TensorSpec
 from edge.errors import ContractError, EdgeError, Refused, TargetError
 
-PACKAGE = "model.mlpackage"
+if TYPE_CHECKING:
+    from convert.program import Program
 
 # iOS 16 is the first whose programs may be fp16 from end to end and hold compressed weights, and it still runs on
 # every phone with a Neural Engine that programs can use (A11 and later).
@@ -36,9 +29,6 @@ _MIN_RUNTIME = "iOS 16 / macOS 13"
 
 # What Core ML's arrays can carry; wider integers become int32, which the manifest then says.
 _ARRAY_TYPES: dict[DType, DType] = {"float32": "float32", "float16": "float16", "int32": "int32", "int64": "int32"}
-
-# A conversion stamps the time of day into the model; without it equal programs give equal bytes.
-_CONVERSION_DATE = "com.github.apple.coremltools.conversion_date"
 
 
 @target(
@@ -56,7 +46,7 @@ def compile(program: Program, precision: str, folder: Path) -> Compiled:
     Raises ContractError for names or types that Core ML cannot carry, TargetError if coremltools fails.
     """
     inputs, outputs = (_interface(specs) for specs in (program.contract.inputs, program.contract.outputs))
-    with _quiet_coremltools():
+    with quiet_coremltools():
         _write(program, precision, inputs, outputs, folder / PACKAGE)
     step = Step(
         tool="coremltools",
@@ -71,7 +61,7 @@ def _write(
 ) -> None:
     model = _convert(program, precision, inputs, outputs)
     _describe(model, program, precision)
-    _save(model, path)
+    save_package(model, path)
 
 
 def _interface(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
@@ -87,6 +77,8 @@ def _interface(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
 
 def _convert(program: Program, precision: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Any:
     import coremltools as ct
+
+    from convert.targets._coreml_graph import correct_operators, decompose
 
     correct_operators()
     precisions = {"fp32": ct.precision.FLOAT32, "fp16": ct.precision.FLOAT16}
@@ -111,7 +103,7 @@ def _convert(program: Program, precision: str, inputs: tuple[TensorSpec, ...], o
 
 
 def _numpy(spec: TensorSpec) -> Any:
-    return torch.empty(0, dtype=getattr(torch, spec.dtype)).numpy().dtype.type
+    return np.dtype(spec.dtype).type
 
 
 def _describe(model: Any, program: Program, precision: str) -> None:
@@ -126,61 +118,3 @@ def _describe(model: Any, program: Program, precision: str) -> None:
         for spec in specs:
             layout = f", {spec.layout}" if spec.layout else ""
             description[spec.name] = f"{'x'.join(map(str, spec.shape))}{layout}"
-
-
-def _save(model: Any, path: Path) -> None:
-    """Write the package so that equal programs give equal bytes: no clock, no random ids, maps in key order."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        saved = Path(scratch) / PACKAGE
-        model.save(str(saved))
-        content = saved / "Data" / "com.apple.CoreML"
-        path.mkdir()
-        (path / "Data").mkdir()
-        content.replace(path / "Data" / content.name)
-    spec = model.get_spec()
-    spec.description.metadata.userDefined.pop(_CONVERSION_DATE, None)
-    model_file = path / "Data" / "com.apple.CoreML" / "model.mlmodel"
-    write_atomic(model_file, spec.SerializeToString(deterministic=True))
-    write_atomic(path / "Manifest.json", encode_json(_manifest(model_file)))
-
-
-def _manifest(model_file: Path) -> dict[str, Any]:
-    items = [("model.mlmodel", "CoreML Model Specification", file_digest(model_file))]
-    weights = model_file.parent / "weights"
-    if weights.is_dir():
-        items.append(("weights", "CoreML Model Weights", "".join(map(file_digest, sorted(weights.iterdir())))))
-    entries = {
-        str(uuid.uuid5(uuid.NAMESPACE_OID, f"{name} {digest}")): {
-            "author": "com.apple.CoreML", "description": description, "name": name, "path": f"com.apple.CoreML/{name}",
-        }
-        for name, description, digest in items
-    }  # fmt: skip
-    return {"fileFormatVersion": "1.0.0", "itemInfoEntries": entries, "rootModelIdentifier": next(iter(entries))}
-
-
-class _Untested(logging.Filter):
-    """Drop the notes that coremltools has not been tested with this torch, and that Core ML is not on this system.
-
-    Whether the conversion is right is what verification finds out, for every artifact.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        return not (
-            "has not been tested" in text or "is not supported" in text or text.startswith("Failed to load _ML")
-        )
-
-
-@contextmanager
-def _quiet_coremltools() -> Iterator[None]:
-    """Silence what coremltools, and what it imports, warn themselves about on every run, and free its scratch files."""
-    untested = _Untested()
-    logger = logging.getLogger("coremltools")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logger.addFilter(untested)
-        try:
-            yield
-        finally:
-            logger.removeFilter(untested)
-            gc.collect()  # its scratch folder of weights is deleted with the converted program, which is in a cycle

@@ -15,6 +15,7 @@ from convert.targets import Compiled, target
 from edge.artifact import Needs, Step, write_atomic
 from edge.errors import Refused
 from edge.store import cached_folder, keep_folder
+from edge.tasks.segmentation import CLASS_MAPS
 
 if TYPE_CHECKING:
     from convert.program import Program
@@ -94,6 +95,11 @@ def check_contract(program: Program) -> None:
         if rule.resize != "stretch":
             raise Refused(
                 f"{program.name}: ImageSegmenter stretches pictures, the contract says {rule.resize}; use litert-cpu"
+            )
+        if contract.postprocess is not None and contract.postprocess.decoder in CLASS_MAPS:
+            raise Refused(
+                f"{program.name}: ImageSegmenter resizes scores before it chooses classes, the decoder "
+                f"{contract.postprocess.decoder!r} after; return scores (decoder logits) or use litert-cpu"
             )
         if len(contract.outputs) != 1 or not contract.outputs[0].layout:
             raise Refused(f"{program.name}: ImageSegmenter needs one output with an image layout; litert-cpu takes any")

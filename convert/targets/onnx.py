@@ -55,15 +55,16 @@ def to_onnx(program: Program, precision: str) -> bytes:
 
     if precision == "fp16":
         check_half_range(program)
-    model = _export(program)
+    model = export_onnx(program).model_proto
     if precision == "fp16":
         model = _halve(model)
-    _describe(model, program, precision)
+    describe(model, program, precision)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _export(program: Program) -> Any:
+def export_onnx(program: Program) -> Any:
+    """Return torch's ONNXProgram: the model, and the decomposed program that its nodes' metadata name."""
     import torch
 
     contract = program.contract
@@ -79,7 +80,7 @@ def _export(program: Program) -> Any:
     )
     if exported is None:
         raise RuntimeError("torch.onnx.export returned no program")
-    return exported.model_proto
+    return exported
 
 
 def _halve(model: Any) -> Any:
@@ -93,7 +94,7 @@ def _halve(model: Any) -> Any:
     return proto
 
 
-def _describe(model: Any, program: Program, precision: str) -> None:
+def describe(model: Any, program: Program, precision: str) -> None:
     """Fill in who made the model and from what; traces of the exporting machine are dropped."""
     del model.metadata_props[:]
     for node in model.graph.node:

@@ -16,12 +16,14 @@ from edge.errors import EdgeError, UnknownName
 
 # name → (module:object, one line for `edge --help`); listing the commands imports none of them
 COMMANDS = {
+    "compare": ("edge.cli.compare:compare_command", "Say what changed between two reports or artifacts."),
     "compile": ("edge.cli.stages:compile_command", "Compile an exported program for one target."),
     "deploy": ("edge.cli.deploy:deploy_command", "Take a model to verified artifacts for many targets."),
     "doctor": ("edge.cli.doctor:doctor_command", "Say what this machine has and what it lacks."),
     "export": ("edge.cli.stages:export_command", "Export a model and keep its eager answers."),
     "fetch": ("edge.cli.fetch:fetch_command", "Bring a model's published weights into the cache."),
     "models": ("edge.cli.lists:models_command", "List the models that the kit knows."),
+    "phones": ("edge.cli.phones:phones_command", "List the phones that the kit knows, and the best target for each."),
     "report": ("edge.cli.report:report_command", "Print deploy reports and render them as one HTML page."),
     "run": ("edge.cli.run:run_command", "Run an artifact on a picture and draw the result."),
     "sdk": ("edge.cli.sdk:sdk_command", "List and install the vendors' SDKs that NPU targets need."),

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from convert.build import Build
+from convert.choice import Choice, choose
 from edge.cli import json_option, print_json, progress
-from edge.cli.options import model_options, model_request
+from edge.cli.options import model_options, model_request, task_of
 from edge.cli.table import print_reports
 from edge.delegation import parse_requirement
+from edge.phones import find_phone
 from edge.pipeline import deploy_model
 from edge.profile.protocol import LAUNCHES
 from edge.report.html import HTML
 from edge.report.records import Report
+from quant.precision import PRECISIONS
 
 
 @click.command("deploy")
@@ -25,7 +29,13 @@ from edge.report.records import Report
     "--target", "targets", multiple=True, metavar="TARGET", help="Where to; repeatable (`edge targets` lists them)."
 )
 @click.option(
-    "--precision", "precisions", multiple=True, default=("fp32",), show_default=True, help="Number format; repeatable."
+    "--phone", "phones", multiple=True, metavar="PHONE", help="For whom; repeatable (`edge phones` lists them)."
+)
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    help="Number format; repeatable. Default: fp32 for a target, what suits its NPU for a phone.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Output folder.")
 @click.option(
@@ -46,6 +56,7 @@ from edge.report.records import Report
 def deploy_command(
     model: str,
     targets: tuple[str, ...],
+    phones: tuple[str, ...],
     precisions: tuple[str, ...],
     out: Path,
     launches: int,
@@ -56,17 +67,37 @@ def deploy_command(
     """Take MODEL to verified artifacts and a report.
 
     MODEL is a name that `edge models` lists, path/to/file.py:function returning an nn.Module, or a .pt2 file.
+
+    For each PHONE the best target that is ready here is built, NPU before GPU before CPU, and a CPU target to fall back
+    on: in the same precision if that was asked for and the CPU target has it, in fp32 otherwise.
     """
     requirements = [parse_requirement(text) for text in required]
     request = model_request(model, **options)
-    builds = [Build(target=target, precision=precision) for target in targets for precision in precisions]
-    report = deploy_model(request, builds, out, launches=launches, requirements=requirements, progress=progress)
+    for precision in precisions:
+        PRECISIONS[precision]
+    builds = [Build(target=target, precision=precision) for target in targets for precision in precisions or ("fp32",)]
+    choices = list(_choices(phones, task_of(request), precisions or (None,)))
+    builds += [build for choice in choices for build in choice.builds]
+    records = [choice.record() for choice in choices]
+    report = deploy_model(
+        request, builds, out, phones=records, launches=launches, requirements=requirements, progress=progress
+    )
     if as_json:
         print_json(report)
     else:
         print_reports([report])
         click.echo(f"{out / HTML}")
     return exit_code(report)
+
+
+def _choices(phones: Sequence[str], task: str, precisions: Sequence[str | None]) -> Iterator[Choice]:
+    """Choose for every phone and precision, and say why on standard error."""
+    for name in dict.fromkeys(phones):
+        for precision in precisions:
+            choice = choose(find_phone(name), task, precision)
+            for line in choice.explain():
+                progress(line)
+            yield choice
 
 
 def exit_code(report: Report) -> int:

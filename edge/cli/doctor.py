@@ -4,28 +4,43 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import click
 
-from convert.targets import TARGETS
+from convert.targets import Target, families
 from edge.cli import json_option, print_json
 from edge.report.records import environment
+from edge.sdk import SDKS, Sdk
 from edge.store import RESULTS, cache_root, folder_bytes, prune
+
+_EXECUTED = {
+    "native": "its artifacts run here",
+    "emulated": "its artifacts run here on an emulator of the chip",
+    "reference": "a reference interpreter stands in for its runtime here",
+    "no": "its artifacts cannot run here",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at."""
+    """One thing that was looked at; what is `optional` may lack without the machine lacking anything."""
 
     name: str
     good: bool
     found: str
     mend: str = ""
+    optional: bool = False
+
+    @property
+    def mark(self) -> str:
+        """Return the word that starts the check's line."""
+        return "ok" if self.good else "-" if self.optional else "MISS"
 
 
 def checks() -> list[Check]:
-    """Look at the interpreter, the clients, the cache and every target."""
+    """Look at the interpreter, the clients, the cache, every target family and every SDK."""
     here = environment()
     npm = shutil.which("npm")
     rows = [
@@ -37,7 +52,8 @@ def checks() -> list[Check]:
         ),
         _cache(),
     ]  # fmt: skip
-    rows += [_target(name) for name in TARGETS]
+    rows += [_family(name, members) for name, members in families().items()]
+    rows += [_sdk(entry) for entry in SDKS.values()]
     return rows
 
 
@@ -50,11 +66,29 @@ def _cache() -> Check:
     return Check("cache", writable and free_gb > 1, found, "set EDGE_CACHE to a folder on a disk with space")
 
 
-def _target(name: str) -> Check:
-    target = TARGETS[name]
+def _family(name: str, members: Sequence[Target]) -> Check:
+    """Look at the first of a family's targets: its chips share packages and SDKs."""
+    target = members[0]
     status = target.status()
-    mend = status.partition(": ")[2]
-    return Check(f"target {name}", status == "ready", status.partition(":")[0], mend)
+    chips = f" for {len(members)} chips" if len(members) > 1 else ""
+    if status == "ready":
+        return Check(f"target {name}", True, f"ready{chips}; {_EXECUTED[target.execution]}")
+    lacking, _, mend = status.partition(": ")
+    return Check(f"target {name}", False, f"{lacking}{chips}", mend, optional=_waits_for_vendor(target))
+
+
+def _waits_for_vendor(target: Target) -> bool:
+    """Say whether an SDK that no command can fetch is among what a target lacks."""
+    return any(not SDKS[name].wheels and SDKS[name].lacking() for name in target.sdks)
+
+
+def _sdk(entry: Sdk) -> Check:
+    """Look at an SDK's folder: an absent one is told of by the targets that need it, a damaged one is a fault."""
+    if not entry.root.exists():
+        return Check(f"sdk {entry.name}", False, f"{entry.title}: not installed", entry.command, optional=True)
+    lacking = entry.lacking()
+    found = lacking.partition(": ")[0] + " is missing" if lacking else f"{entry.title} in {entry.root}"
+    return Check(f"sdk {entry.name}", not lacking, found, entry.command)
 
 
 @click.command("doctor")
@@ -63,7 +97,12 @@ def _target(name: str) -> Check:
 )
 @json_option
 def doctor_command(pruned: bool, as_json: bool) -> int:
-    """Say what this machine has, what it lacks, and the command that mends it; exit 3 if something lacks."""
+    """Say what this machine has, what it lacks, and the one command that mends it.
+
+    A line each for the clients, the cache, every target family and every SDK. Ends with 3 if something lacks that its
+    command fetches (MISS). What only a chip's vendor hands out, and an SDK that is not installed as such, is marked
+    with a dash and does not count: a family that needs a published SDK counts itself.
+    """
     if pruned:
         freed_bytes = prune()
         if as_json:
@@ -77,9 +116,9 @@ def doctor_command(pruned: bool, as_json: bool) -> int:
     else:
         width = max(len(row.name) for row in rows)
         for row in rows:
-            click.echo(f"{'ok  ' if row.good else 'MISS'} {row.name:{width}}  {row.found}")
+            click.echo(f"{row.mark:4} {row.name:{width}}  {row.found}")
             if not row.good and row.mend:
                 click.echo(f"     {'':{width}}  → {row.mend}")
         for package, version in environment().packages.items():
             click.echo(f"     {package:{width}}  {version}")
-    return 0 if all(row.good for row in rows) else 3
+    return 0 if all(row.good or row.optional for row in rows) else 3

@@ -73,6 +73,13 @@ def model_request(
     )
 
 
+def task_of(request: ModelRequest) -> str:
+    """Return the requested model's task, as far as it is known before the model is loaded."""
+    if request.contract is not None:
+        return request.contract.task
+    return MODELS[request.model].contract.task if request.model in MODELS else "tensors"
+
+
 def _read_contract(path: Path) -> Contract:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Contract)

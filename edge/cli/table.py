@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from edge.report.html import latency, number, size, units, verdict, worst
+from edge.report.html import latency, number, phone, size, units, verdict, worst
 from edge.report.records import Report, TargetReport
 
 _COLOURS = {"passed": "green", "differs": "red", "failed": "red"}
@@ -38,6 +38,8 @@ def print_reports(reports: Sequence[Report]) -> None:
         console = Console(width=200)
     console.print(table)
     for report in reports:
+        for choice in report.phones:
+            console.print(phone(choice), markup=False, highlight=False)
         for row in report.targets:
             if row.reason:
                 console.print(f"{report.model} {row.id}@{row.precision}: {row.reason}", markup=False, highlight=False)

@@ -14,6 +14,7 @@ from convert.build import verify_in_child
 from convert.header import read_header
 from convert.infer import kept_contract
 from convert.keys import ModelRequest
+from convert.tail_step import restore_tails
 from edge.artifact import Artifact, Parity, check_files, read_manifest
 from edge.cli import json_option, print_json, progress
 from edge.cli.options import is_own, model_options, model_request
@@ -54,7 +55,7 @@ def _request(artifact: Artifact, model: str | None, options: Mapping[str, Any]) 
         )
     request = model_request(model or name, **options)
     if request.contract is None and is_own(request.model):
-        contract = kept_contract(artifact.manifest)
+        contract = restore_tails(kept_contract(artifact.manifest), artifact.manifest.steps)
         # A channels-last artifact may be of a channels-first model: the model's own contract or --input must say.
         if all(spec.layout != "NHWC" for spec in (*contract.inputs, *contract.outputs)):
             return dataclasses.replace(request, contract=contract)

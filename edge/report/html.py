@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.artifact import write_atomic
+from edge.phones import PhoneChoice
 from edge.profile.protocol import Latency
 from edge.report.records import Report, TargetReport, read_report
 
@@ -31,6 +32,7 @@ def write_html(folders: Sequence[Path], out: Path) -> Path:
         "number": number,
         "worst": worst,
         "inputs": inputs,
+        "phone": phone,
     }
     reports = [(folder, read_report(folder)) for folder in folders]
     page = templates.get_template("report.html.j2").render(
@@ -108,6 +110,12 @@ def units(row: TargetReport) -> str:
         if count
     ]
     return ", ".join(parts)
+
+
+def phone(choice: PhoneChoice) -> str:
+    """Format what was chosen for a phone as one line."""
+    fallback = choice.fallback if choice.fallback not in ("", choice.chosen) else ""
+    return f"{choice.phone} ({choice.soc}): {choice.chosen}" + (f", else {fallback}" if fallback else "")
 
 
 def inputs(kind: str) -> str:

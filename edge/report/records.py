@@ -12,6 +12,7 @@ import msgspec
 from edge.artifact import FileEntry, Parity, Source, Step
 from edge.delegation import Delegation
 from edge.errors import InputError
+from edge.phones import PhoneChoice
 from edge.profile.protocol import Latency, host_name
 from edge.versions import installed_version
 
@@ -69,6 +70,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     targets: tuple[TargetReport, ...]
     inputs: str = ""  # "real: 3" or "random: 2"
     preview: str = ""  # the eager model's result
+    phones: tuple[PhoneChoice, ...] = ()  # what was chosen for each phone that was asked for, and why
 
 
 def now() -> str:

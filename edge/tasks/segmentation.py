@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge.contract import Contract, Postprocess
 from edge.errors import ContractError
-from edge.images import warp_plane
+from edge.images import warp_nearest, warp_plane
 from edge.tasks import Frame, Image, Region, Tensors, task
 from edge.tasks._geometry import invert, planes, prepare
 from edge.tasks._overlay import palette, tint
@@ -54,10 +54,12 @@ class Segmentation:
 
 @task("segmentation")
 class SegmentationTask:
-    """Segment a picture; the first output has one plane of probability or one plane of logits a class.
+    """Segment a picture; the first output has one plane of probability, one plane of scores a class, or class numbers.
 
     Decoders: `probability` (setting `threshold`, 0.5) and `logits` (softmax, resized, then the largest class: the
-    order in which MediaPipe does it).
+    order in which MediaPipe does it) choose at the picture's size. `argmax` (the largest score's class), `threshold`
+    (class 1 above the setting `threshold`) and `labels` (class numbers as they are) choose at the model's size, and
+    every pixel of the picture takes the nearest choice. Without a stated decoder, integers are `labels`.
     """
 
     metric = "mean IoU"
@@ -74,15 +76,20 @@ class SegmentationTask:
         """Resize the planes to the picture and choose each pixel's class."""
         if not contract.outputs:
             raise ContractError("segmentation needs a contract with outputs")
+        decoder = decoder_of(contract)
+        if decoder in CLASS_MAPS:
+            classes = class_map(outputs, contract)
+            matrix = _to_scores(frame, (classes.shape[0], classes.shape[1]))
+            return Segmentation(warp_nearest(classes, matrix, frame.image_hw), _names(contract.labels, decoder))
         scores = planes(outputs, contract, contract.outputs[0].name)
         matrix = _to_scores(frame, (scores.shape[0], scores.shape[1]))
-        decoder = contract.postprocess.decoder if contract.postprocess else _guess(scores)
         if decoder == "probability":
             probability = warp_plane(scores[..., 0], matrix, frame.image_hw)
             return from_probability(probability, contract.labels, contract.postprocess)
         if decoder == "logits":
             return Segmentation(_largest(_softmax(scores), matrix, frame.image_hw), contract.labels)
-        raise ContractError(f"segmentation has no decoder {decoder!r}; it has probability and logits")
+        known = ", ".join(("probability", "logits", *CLASS_MAPS))
+        raise ContractError(f"segmentation has no decoder {decoder!r}; it has {known}")
 
     def compare(self, result: Segmentation, reference: Segmentation) -> float:
         """Return the mean over the classes present in either map of intersection over union."""
@@ -103,11 +110,57 @@ def from_probability(
     probability: NDArray[np.float32], labels: tuple[str, ...], rule: Postprocess | None
 ) -> Segmentation:
     """Return classes 0 and 1 by the threshold in the settings; a single label names class 1."""
+    classes = (probability > _threshold(rule)).astype(np.uint8)
+    return Segmentation(classes, _names(labels, "probability"), probability)
+
+
+CLASS_MAPS = ("argmax", "threshold", "labels")  # decoders that choose classes at the model's size
+MOST_CLASSES = 256
+
+
+def decoder_of(contract: Contract) -> str:
+    """Return the decoder that the contract names, or the one that its first output's type and planes ask for."""
+    if contract.postprocess is not None:
+        return contract.postprocess.decoder
+    spec = contract.outputs[0]
+    if not spec.dtype.startswith("float"):
+        return "labels"
+    channels = spec.shape[{"NCHW": 1, "NHWC": 3}[spec.layout]] if spec.layout else 0
+    return "probability" if channels == 1 else "logits"
+
+
+def class_map(outputs: Tensors, contract: Contract) -> NDArray[np.uint8]:
+    """Return the class (H, W) of every pixel of the first output, by one of CLASS_MAPS; of equal scores the first."""
+    spec, decoder = contract.outputs[0], decoder_of(contract)
+    if decoder == "labels":
+        classes = _label_plane(np.asarray(outputs[spec.name]), spec.name)
+    else:
+        scores = planes(outputs, contract, spec.name)
+        classes = scores.argmax(axis=2) if decoder == "argmax" else scores[..., 0] > _threshold(contract.postprocess)
+    if int(classes.max()) >= MOST_CLASSES or int(classes.min()) < 0:
+        raise ContractError(f"{spec.name}: class {int(classes.max())} is out of range; at most {MOST_CLASSES} classes")
+    return classes.astype(np.uint8)
+
+
+def _label_plane(labels: NDArray[Any], name: str) -> NDArray[Any]:
+    sizes = labels.shape
+    while len(sizes) > 2 and 1 in (sizes[0], sizes[-1]):
+        sizes = sizes[1:] if sizes[0] == 1 else sizes[:-1]
+    if len(sizes) != 2:
+        raise ContractError(f"{name}: class numbers need shape (1, H, W), not {list(labels.shape)}")
+    return labels.reshape(sizes)
+
+
+def _threshold(rule: Postprocess | None) -> float:
     threshold = rule.settings.get("threshold", 0.5) if rule else 0.5
     if not isinstance(threshold, (int, float)):
         raise ContractError(f"postprocess.settings.threshold is {threshold!r}; it must be a number")
-    names = ("background", *labels) if len(labels) == 1 else labels
-    return Segmentation((probability > threshold).astype(np.uint8), names, probability)
+    return threshold
+
+
+def _names(labels: tuple[str, ...], decoder: str) -> tuple[str, ...]:
+    """Return the classes' names by number; a single label of two classes names class 1."""
+    return ("background", *labels) if len(labels) == 1 and decoder != "logits" else labels
 
 
 def mean_iou(result: NDArray[Any], reference: NDArray[Any]) -> float:
@@ -145,7 +198,3 @@ def _largest(scores: NDArray[np.float32], matrix: NDArray[np.float64], image_hw:
         classes[better] = number
         np.maximum(best, plane, out=best)
     return classes
-
-
-def _guess(scores: NDArray[np.float32]) -> str:
-    return "probability" if scores.shape[2] == 1 else "logits"

@@ -184,7 +184,7 @@ class Through(nn.Module):
 
 
 @pytest.mark.parametrize("module", [Cloned(), Written(), Buffered(), Through()])
-@pytest.mark.parametrize("runtime", ["executorch", "onnx"])
+@pytest.mark.parametrize("runtime", ["executorch-xnnpack", "onnx-cpu"])
 def test_in_place_operators_keep_their_meaning(module: nn.Module, runtime: str) -> None:
     torch.manual_seed(2)
     program = torch.export.export(module.eval(), (torch.zeros(IMAGE),))
@@ -219,7 +219,7 @@ def test_a_program_with_state_stays_as_it_is() -> None:
     assert apply_rewrites(program, rewrites) == (program, (0,) * len(rewrites))
 
 
-@pytest.mark.parametrize("runtime", ["executorch", "litert", "onnx", "coreml"])
+@pytest.mark.parametrize("runtime", ["executorch-xnnpack", "litert-cpu", "onnx-cpu", "coreml"])
 def test_all_passes_together(runtime: str) -> None:
     torch.manual_seed(1)
     gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 8, 1), nn.Hardsigmoid())

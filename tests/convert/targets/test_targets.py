@@ -1,6 +1,7 @@
 """What a target needs beyond its packages."""
 
 import ctypes.util
+import subprocess
 import sys
 
 import pytest
@@ -30,3 +31,15 @@ def test_mediapipe_names_the_library_that_is_missing(without_egl):
 
 def test_other_targets_need_their_packages_only(without_egl):
     assert TARGETS["onnx-cpu"].status() == "ready"
+
+
+def test_listing_every_target_imports_nothing_heavy():
+    heavy = ["torch", "onnx", "onnxruntime", "executorch", "litert_torch", "ai_edge_litert", "coremltools", "mediapipe"]
+    code = f"""
+import sys
+from convert.targets import TARGETS
+[target.status() for target in TARGETS.values()]
+print(set({heavy}) & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,102 @@
+"""ExecuTorch with Arm's delegate: the Ethos-U NPUs of microcontrollers and application processors, one `.pte` each.
+
+The Arm backend lowers a quantized graph to TOSA, and Vela compiles that for the chip. Beside the `.pte` lie the TOSA
+graphs, so that the artifact can be executed without the NPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convert.delegation import Placement, place
+from convert.targets import Compiled, target_family
+from convert.targets._executorch import MIN_RUNTIME, executorch_step, operator, placements_of, tag_origins
+from edge.artifact import Needs
+from edge.errors import MissingError
+
+if TYPE_CHECKING:
+    from torch.fx import Node
+
+    from convert.program import Program
+
+SDK = "ethos-u"
+TAKEN, LEFT = Placement("npu", "EthosUBackend"), Placement("cpu", "portable")
+
+# Accelerators and their multiply-accumulates per cycle; the list is Vela's.
+CHIPS = (
+    "u85-256", "u85-128", "u85-512", "u85-1024", "u85-2048",
+    "u65-256", "u65-512",
+    "u55-32", "u55-64", "u55-128", "u55-256",
+)  # fmt: skip
+
+_HINTS = {
+    "upsample_bilinear2d": "Ethos-U55 and U65 have no RESIZE: take a transposed convolution or an Ethos-U85",
+    "upsample_nearest2d": "Ethos-U55 and U65 have no RESIZE: take a transposed convolution or an Ethos-U85",
+}
+
+
+@target_family(
+    "executorch-ethos-u",
+    chips=CHIPS,
+    runtime="executorch",
+    summary="ExecuTorch .pte, Arm Ethos-U NPU through TOSA and Vela",
+    precisions=("int8", "w8a16"),
+    packages=("executorch",),
+    extra="executorch",
+    execution="reference",
+    sdks=(SDK,),
+)
+def compile_ethos_u(program: Program, precision: str, folder: Path, chip: str) -> Compiled:
+    """Write model.pte, quantized to 8 bits and compiled for an Ethos-U, and reference/ for its execution here.
+
+    Inputs and outputs stay float32. Raises Refused without calibration pictures, MissingError without tosa-tools or
+    Vela, TargetError if the graph cannot be quantized, lowered or compiled.
+    """
+    check_packages()
+    from convert.targets._arm_lower import lower_to_ethos_u
+    from convert.targets._arm_quantize import quantize_for_arm
+    from convert.targets._arm_reference import write_reference
+
+    tag_origins(program)
+    spec = _compile_spec(chip)
+    exported, quantized = quantize_for_arm(program, spec, precision)
+    lowering = lower_to_ethos_u(program.name, exported, spec)
+    edge = lowering.manager.exported_program()
+    units = {TAKEN.backend: TAKEN}
+    placements = placements_of(program, edge.graph_module, units, left=LEFT, explain=_explain(lowering.reasons))
+    write_reference(folder, edge, lowering.runs)
+    (folder / "model.pte").write_bytes(lowering.manager.to_executorch().buffer)
+    return Compiled(
+        inputs=program.contract.inputs,
+        outputs=program.contract.outputs,
+        steps=(quantized, executorch_step(partitioner="EthosUPartitioner", flags=" ".join(spec.compiler_flags))),
+        needs=Needs(min_runtime=MIN_RUNTIME),
+        operators=place(program, placements),
+    )
+
+
+def check_packages() -> None:
+    """Raise MissingError if tosa-tools or Vela cannot be imported: this process lacks the SDK's variables."""
+    try:
+        import ethosu.vela  # noqa: F401
+        import tosa_serializer  # noqa: F401
+    except ImportError as error:
+        raise MissingError(
+            f"tosa-tools and ethos-u-vela cannot be imported ({error}): edge sdk install {SDK}"
+        ) from error
+
+
+def _compile_spec(chip: str) -> Any:
+    from executorch.backends.arm.ethosu import EthosUCompileSpec
+
+    return EthosUCompileSpec(f"ethos-{chip}")
+
+
+def _explain(reasons: dict[str, str]) -> Callable[[Node], tuple[str, str]]:
+    def explain(node: Node) -> tuple[str, str]:
+        name = operator(node).removeprefix("aten.").split(".", 1)[0]
+        return reasons.get(node.name) or "the Arm backend left it out of its partitions", _HINTS.get(name, "")
+
+    return explain

@@ -1,0 +1,113 @@
+"""ExecuTorch with Qualcomm's delegate: the Hexagon NPU of phones, headsets, watches and cars, one `.pte` a chip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convert.delegation import Placement, place
+from convert.targets import Compiled, target_family
+from convert.targets._executorch import MIN_RUNTIME, executorch_step, placements_of, tag_origins
+from edge.artifact import Needs, Step
+from edge.errors import Refused, TargetError
+from edge.runtimes.executorch_qnn import SDK, check_environment, load_quantized_kernels
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+    from torch.fx import Node
+
+    from convert.program import Program
+
+TAKEN, LEFT = Placement("npu", "QnnBackend"), Placement("cpu", "portable")
+
+# Hexagon version and name of every chip that executorch 1.5.1 knows; it builds for another one if it does not know one.
+CHIPS = {
+    "SM8650": 75,  # Snapdragon 8 Gen 3
+    "SM8350": 68,  # Snapdragon 888
+    "SM8450": 69,  # Snapdragon 8 Gen 1
+    "SM8475": 69,  # Snapdragon 8+ Gen 1
+    "SM8550": 73,  # Snapdragon 8 Gen 2
+    "SM8750": 79,  # Snapdragon 8 Elite
+    "SM8845": 81,  # Snapdragon 8 Gen 5
+    "SM8850": 81,  # Snapdragon 8 Elite Gen 5
+    "SC8380XP": 73,  # Snapdragon X Elite
+    "QCM6490": 68,
+    "QCS9100": 73,
+    "SXR1230P": 73,
+    "SXR2230P": 69,
+    "SXR2330P": 79,
+    "SSG2115P": 73,
+    "SSG2125P": 73,
+    "SAR2230P": 81,
+    "SW6100": 81,
+    "SA8255": 73,
+    "SA8295": 68,
+    "SA8797": 81,
+}
+_FIRST_WITH_HALF = 69
+
+
+@target_family(
+    "executorch-qnn",
+    chips=tuple(CHIPS),
+    runtime="executorch",
+    summary="ExecuTorch .pte for Qualcomm's Hexagon NPU (Android, XR, automotive Linux)",
+    precisions=("int8", "w8a16", "fp16"),
+    packages=("executorch",),
+    extra="executorch",
+    execution="emulated",
+    sdks=(SDK,),
+)
+def compile_qnn(program: Program, precision: str, folder: Path, chip: str) -> Compiled:
+    """Write model.pte with one compiled graph for each part that the NPU takes; inputs and outputs stay float32.
+
+    Runs in a process that was started with the SDK's variables: the backend switches PyTorch's oneDNN off on AMD
+    machines. Raises MissingError without the SDK, TargetError for another version of it or if compiling fails, Refused
+    for a precision that the chip does not have or that lacks pictures.
+    """
+    _check_precision(precision, chip)
+    check_environment()
+    load_quantized_kernels()
+    tag_origins(program)
+    exported, steps = _prepared(program, precision, chip)
+
+    from convert.targets._qnn_lower import lower_to_qnn
+
+    lowered, reasons = lower_to_qnn(program.name, exported, chip, half=precision == "fp16")
+    module = lowered.exported_program().graph_module
+    placements = placements_of(program, module, {TAKEN.backend: TAKEN}, left=LEFT, explain=_explain(reasons))
+    (folder / "model.pte").write_bytes(lowered.to_executorch().buffer)
+    return Compiled(
+        inputs=program.contract.inputs,
+        outputs=program.contract.outputs,
+        steps=(*steps, executorch_step(partitioner="QnnPartitioner", chip=chip, sdk=SDK)),
+        needs=Needs(min_runtime=MIN_RUNTIME),
+        operators=place(program, placements),
+    )
+
+
+def _check_precision(precision: str, chip: str) -> None:
+    version = CHIPS[chip]
+    if precision == "fp16" and version < _FIRST_WITH_HALF:
+        raise Refused(f"{chip} (Hexagon v{version}) does not compute in float16; the nearest that it has is w8a16")
+
+
+def _prepared(program: Program, precision: str, chip: str) -> tuple[ExportedProgram, tuple[Step, ...]]:
+    """Return the program in the precision: the compiler itself turns float32 into float16."""
+    if precision == "fp16":
+        from convert.targets._half import check_half_range
+
+        check_half_range(program)
+        return program.exported, ()
+    from convert.targets._qnn_quantize import quantize
+
+    exported, step = quantize(program, precision, chip)
+    return exported, (step,)
+
+
+def _explain(reasons: dict[str, str]) -> Callable[[Node], tuple[str, str]]:
+    def explain(node: Node) -> tuple[str, str]:
+        return reasons.get(node.name, ""), ""
+
+    return explain
