@@ -34,6 +34,10 @@ STAND_INS = {
 
 def test_refusals_are_the_plugins_own():
     operators = [FileOperator(3, "ATAN2", ("edge/atan2;",), ("atan2",))]
+    invalid = "QNN op validation failed: 'Pad_1' (type=Pad)\n  Inputs:\n"
+    invalid += '    [0] name="0" dtype=QNN_DATATYPE_SFIXED_POINT_16\n'
+    more = " QNN refuses type=Pad on QNN_DATATYPE_SFIXED_POINT_16"
+    assert refusals(invalid + LOG, operators) == {3: f"Atan2 is not supported in Qualcomm Compiler.{more}"}
     assert refusals(LOG, operators) == {3: "Atan2 is not supported in Qualcomm Compiler."}
 
 
@@ -100,5 +104,5 @@ class TestQualcomm:
         report = msgspec.json.decode((folder / DELEGATION).read_bytes(), type=DelegationReport)
         left = {entry.op: entry.reason for entry in report.operators if entry.unit == "cpu"}
         assert left == {"aten.atan2": "Atan2 is not supported in Qualcomm Compiler."}
-        assert parity.mode == "unverified"
-        assert not parity.passed
+        assert parity.mode == "reference"  # the graph before the plugin
+        assert "cannot be executed here" in parity.reason
