@@ -54,8 +54,10 @@ def quantize(content: bytes, precision: str, inputs: Sequence[Mapping[str, Float
     seen = _observe(content, inputs)
     best: tuple[float, str, bytes] | None = None
     expected = _answers(content, inputs)
+    content, capped = _relu6_as_relu(content)
     for choice in _CHOICES[precision]:
         ranges = _ranges(content, seen, choice)
+        ranges |= {name: (0.0, 6.0) for name in capped}
         rough = _write(content, precision, ranges, inputs[0])
         corrected = _with_corrected_biases(content, rough, seen)
         candidate = _write(corrected, precision, ranges, inputs[0])
@@ -123,6 +125,28 @@ def _note(entry: Seen, values: Floats, generator: np.random.Generator) -> None:
     entry.highs.append(float(flat.max()))
     entry.values.append(flat if flat.size <= _KEPT else flat[generator.integers(0, flat.size, _KEPT)])
     entry.means.append(values.reshape(-1, values.shape[-1]).mean(0) if values.ndim else flat)
+
+
+def _relu6_as_relu(content: bytes) -> tuple[bytes, list[str]]:
+    """Return the float file with plain RELU for every RELU6 that stands alone, and the names of their results.
+
+    The quantizer leaves RELU6 in float32. With the codes of its result spread over [0, 6], RELU saturates at 6.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = read_model(content)
+    graph = model.subgraphs[0]
+    found = []
+    for operator in graph.operators:
+        if kind_of(model.operatorCodes[operator.opcodeIndex]) == "RELU6":
+            found += [graph.tensors[int(tensor)].name.decode() for tensor in operator.outputs]
+    if not found:
+        return content, []
+    for code in model.operatorCodes:
+        if kind_of(code) == "RELU6":
+            code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RELU
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model)), found
 
 
 def _ranges(content: bytes, seen: Mapping[str, Seen], choice: str) -> Ranges:
