@@ -65,14 +65,16 @@ def passes_for(family: str) -> tuple[Pass, ...]:
         Pass("project_before_resize", convolutions.project_before_resize),
         Pass("resize_by_products", resize.resize_by_products, _OWN_RESIZES),
         Pass("bicubic_by_products", resize.bicubic_by_products, ("executorch-xnnpack", "litert", "mediapipe")),
+        Pass("resize_by_convolution", resize.resize_by_convolution, _VELA),
+        Pass("vela_by_products", resize.vela_by_products, _VELA),
         Pass("resize_by_selection", resize.resize_by_selection, ("executorch-qnn", "litert", "mediapipe")),
-        Pass("resize_by_convolution", resize.resize_by_convolution, ("litert-ethos-u",)),
         Pass("split_single_output", convolutions.split_single_output, _XNNPACK),
     )
     return tuple(entry for entry in ordered if entry.suits(family))
 
 
 _OWN_NORMS = ("executorch", "litert", "mediapipe", "onnx-qnn")  # where it is a product and a sum, rounded twice
+_VELA = ("litert-ethos-u",)
 _XNNPACK = ("executorch-xnnpack",)
 _OWN_RESIZES = ("executorch", "litert", "mediapipe", "coreml", "onnx-qnn")  # without scale factors or antialiasing
 

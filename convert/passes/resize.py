@@ -26,7 +26,7 @@ _CLOSE = 1e-6  # weights along an axis that differ by less are the same
 
 
 def simplify_resizes(module: GraphModule) -> int:
-    """Drop resizes that change nothing, repeat single pixels, and write as bilinear or nearest what is no more."""
+    """Drop resizes that change nothing, and write as bilinear or nearest what is no more."""
     count = 0
     for node in calls(module, *_SMOOTH, _NEAREST, _EXACT):
         source = node.args[0]
@@ -51,6 +51,27 @@ def resize_by_products(module: GraphModule) -> int:
 def bicubic_by_products(module: GraphModule) -> int:
     """Write bicubic resizes as products with the weights along each axis."""
     return _by_products(module, calls(module, aten.upsample_bicubic2d.vec))
+
+
+def vela_by_products(module: GraphModule) -> int:
+    """Write resizes that Vela 5.2 refuses as products: fully connected layers and transposes it takes.
+
+    It takes single pixels, nearest upsampling by 2, 4 or 8, half-pixel bilinear by 2 and aligned bilinear by 2, 4 or 8
+    of the distances between pixels. `resize_by_convolution` has dealt with other whole factors, for less work.
+    """
+    return _by_products(module, [node for node in calls(module, *_SMOOTH, _NEAREST, _EXACT) if not _vela_takes(node)])
+
+
+def _vela_takes(node: Any) -> bool:
+    before, after = shape(node.args[0])[2:], shape(node)[2:]
+    if before == (1, 1):
+        return node.target in (_BILINEAR, _NEAREST)
+    if node.target is _BILINEAR and node.args[2]:
+        spans = [((out - 1) / (size - 1) if size > 1 else 0) for size, out in zip(before, after, strict=True)]
+        return spans[0] == spans[1] and spans[0] in (2, 4, 8)
+    factors = [out / size for size, out in zip(before, after, strict=True)]
+    known = {_BILINEAR: (2,), _NEAREST: (2, 4, 8)}.get(node.target, ())
+    return factors[0] == factors[1] and factors[0] in known
 
 
 def _by_products(module: GraphModule, nodes: list[Any]) -> int:
@@ -153,11 +174,9 @@ def _simpler(module: GraphModule, node: Any, rows: Tensor, columns: Tensor) -> A
     source, size = node.args[0], list(shape(node)[2:])
     if same(rows, torch.eye(rows.shape[1])) and same(columns, torch.eye(columns.shape[1])):
         return source
-    if rows.shape[1] == columns.shape[1] == 1:
-        return insert(module, aten.expand.default, (source, [*shape(source)[:2], *size]))
+    if node.target is _NEAREST or _is_plain(node):
+        return None
     for target, arguments in ((_NEAREST, (size, None)), (_BILINEAR, (size, False, None))):
-        if node.target is target or (node.target is _BILINEAR and target is _NEAREST):
-            continue
         new = insert(module, target, (source, *arguments))
         new.meta["val"] = node.meta["val"]
         if same(rows, axis_weights(new, 2)) and same(columns, axis_weights(new, 3)):

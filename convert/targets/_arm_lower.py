@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convert.targets._executorch import lower
+from convert.targets._vela import estimates, read_summary
 from edge.errors import TargetError
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
+
+_SHARED = ("sram_bytes", "dram_bytes", "clock_hz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class VelaRun:
 
     tosa: bytes
     stream: bytes
-    summary: str  # comma-separated values: a row of names, a row of numbers
+    estimates: Mapping[str, float]  # Vela's, for one inference
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ def lower_to_ethos_u(name: str, exported: ExportedProgram, spec: Any) -> Lowerin
     from executorch.backends.arm.ethosu import EthosUPartitioner
     from executorch.exir import EdgeCompileConfig
 
+    for node in exported.graph.nodes:
+        node.meta.pop("from_node", None)  # every later pass would copy the whole history again
     partitioner = EthosUPartitioner(spec)
     config = EdgeCompileConfig(_check_ir_validity=False)  # the quantized operators are not in the core set
     with _refusals(partitioner) as reporters, _recorded() as runs:
@@ -78,7 +83,7 @@ def _recorded() -> Iterator[list[VelaRun]]:
         with tempfile.TemporaryDirectory(prefix="vela-") as folder:
             options["intermediate_path"] = folder
             result = _checked(lambda: compile_graph(tosa, list(flags), **options))
-            runs.append(VelaRun(tosa, bytes(result.processed_bytes), _summary(Path(folder))))
+            runs.append(VelaRun(tosa, bytes(result.processed_bytes), _estimates(Path(folder))))
         return result
 
     backend.vela_compile = record
@@ -100,8 +105,23 @@ def _checked(run: Any) -> Any:
     return result
 
 
-def _summary(folder: Path) -> str:
+def _estimates(folder: Path) -> Mapping[str, float]:
     found = sorted(folder.rglob("*_summary_*.csv"))
     if not found:
         raise TargetError("Vela ended without an error and without its summary of cycles and memory")
-    return found[0].read_text()
+    return estimates(read_summary(found[0]))
+
+
+def total_estimates(runs: Sequence[VelaRun]) -> dict[str, float]:
+    """Add up the estimates of delegates that run one after the other; memory that they share is the largest's."""
+    keys = sorted({key for run in runs for key in run.estimates})
+    total = {key: sum(run.estimates.get(key, 0.0) for run in runs) for key in keys}
+    for key in keys:
+        if key in _SHARED:
+            total[key] = max(run.estimates.get(key, 0.0) for run in runs)
+        elif key.endswith("_bytes_per_second"):
+            traffic = total[key.replace("_bytes_per_second", "_traffic_bytes")]
+            total[key] = traffic * 1e3 / total["inference_ms"] if total["inference_ms"] else 0.0
+    if total.get("inference_ms"):
+        total["inferences_per_second"] = 1e3 / total["inference_ms"]
+    return total

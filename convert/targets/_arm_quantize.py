@@ -34,6 +34,7 @@ def quantize_for_arm(program: Program, spec: Any, precision: str) -> tuple[Expor
         "weights": "int8 per channel",
         "activations": "int16" if wide else "int8",
         "pictures": len(program.calibration),
+        "bias_correction": True,
     }
     return exported, Step(tool="EthosUQuantizer", version=metadata.version("executorch"), options=options)
 

@@ -3,41 +3,62 @@
 Rounding weights and activations to 8 bits shifts the mean of each output channel, and the shifts add up from layer to
 layer: in networks with depthwise convolutions that is most of the error. The model is walked once in execution order
 on calibration inputs; at each convolution the mean of its quantized result is compared with that of the float model
-and the difference goes into the integer bias. Later layers see the corrected values.
+and the difference goes into the integer bias. Later layers see the corrected values. Means are taken inside the range
+of the result's quantizer: what lies outside is cut off anyway, and large values there (the logits of a mask that is
+certain) would else pull at those that count.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
+Range = tuple[float, float]
 _CONVOLUTIONS = ("Conv", "ConvTranspose", "Gemm")
+_LEAST_INSIDE = 0.05  # of a channel: where fewer elements count, their correction is held back
 
 
 def correct_biases(quantized: Any, model: Any, inputs: Sequence[Arrays]) -> int:
     """Change the integer biases of `quantized` in place; return how many convolutions were corrected."""
     results = {node.name: node.output[0] for node in model.graph.node if node.op_type in _CONVOLUTIONS}
-    wanted = _channel_means(model, list(results.values()), inputs)
+    chosen = [node for node in quantized.graph.node if node.name in results and len(node.input) > 2]
     walk = _Walk(quantized, inputs)
+    ranges = {results[node.name]: walk.range_after(node.output[0]) for node in chosen}
+    names = {node.name for node in chosen}
+    wanted = _observe(model, ranges, inputs)
     corrected = 0
     for node in quantized.graph.node:
         walk.step(node)
-        if node.op_type not in _CONVOLUTIONS or node.name not in results or len(node.input) < 3:
-            continue
-        shift = wanted[results[node.name]] - walk.channel_mean(node.output[0])
-        corrected += walk.add_bias(node, shift)
+        if node.name in names:
+            name = results[node.name]
+            corrected += walk.add_bias(node, wanted[name].shift(walk.channel_mean(node.output[0], ranges[name])))
     return corrected
+
+
+@dataclass(frozen=True, slots=True)
+class _Channels:
+    """Hold a value's mean per channel inside its range, and the share of its elements that lie there, both (C,)."""
+
+    mean: NDArray[np.float64]
+    inside: NDArray[np.float64]
+
+    def shift(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what added to a value of the given clipped mean restores the mean; elements outside do not move."""
+        return (self.mean - mean) * (self.inside > 0) / np.maximum(self.inside, _LEAST_INSIDE)
 
 
 def run_with(model: Any, names: Sequence[str], inputs: Sequence[Arrays]) -> Iterator[dict[str, NDArray[Any]]]:
     """Run a model on each of the inputs and yield the named values inside it."""
     import onnx
 
+    if not names:
+        return
     opened = onnx.ModelProto()
     opened.CopyFrom(model)
     known = {output.name for output in opened.graph.output}
@@ -49,16 +70,26 @@ def run_with(model: Any, names: Sequence[str], inputs: Sequence[Arrays]) -> Iter
         yield dict(zip(names, session.run(list(names), dict(entry)), strict=True))
 
 
-def _channel_means(model: Any, names: list[str], inputs: Sequence[Arrays]) -> dict[str, NDArray[np.float64]]:
-    totals: dict[str, NDArray[np.float64]] = {}
-    for values in run_with(model, names, inputs):
+def _observe(model: Any, ranges: Mapping[str, Range], inputs: Sequence[Arrays]) -> dict[str, _Channels]:
+    totals: dict[str, list[_Channels]] = {name: [] for name in ranges}
+    for values in run_with(model, list(ranges), inputs):
         for name, value in values.items():
-            totals[name] = totals.get(name, np.zeros(1)) + _channel_mean(value)
-    return {name: total / len(inputs) for name, total in totals.items()}
+            low, high = ranges[name]
+            totals[name].append(_Channels(_mean(np.clip(value, low, high)), _mean((value > low) & (value < high))))
+    return {
+        name: _Channels(sum_of(c.mean for c in found) / len(found), sum_of(c.inside for c in found) / len(found))
+        for name, found in totals.items()
+    }
 
 
-def _channel_mean(value: NDArray[Any]) -> NDArray[np.float64]:
+def _mean(value: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the mean over everything but the channels, shape (C,)."""
     return np.asarray(value.mean(axis=tuple(axis for axis in range(value.ndim) if axis != 1), dtype=np.float64))
+
+
+def sum_of(arrays: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Add arrays of one shape."""
+    return np.sum(list(arrays), axis=0)  # type: ignore[no-any-return]
 
 
 class _Walk:
@@ -91,10 +122,18 @@ class _Walk:
             values.update(zip(node.output, session.run(list(node.output), feeds), strict=True))
         self._forget(node)
 
-    def channel_mean(self, name: str) -> NDArray[np.float64]:
-        """Return the mean of a value over everything but its channels, shape (C,)."""
-        total: NDArray[np.float64] = sum(_channel_mean(values[name]) for values in self._values)  # type: ignore[assignment]
-        return total / self._count
+    def range_after(self, name: str) -> Range:
+        """Return the range of the quantizer that reads a value, or an endless one."""
+        for node in self._model.graph.node:
+            if node.op_type == "QuantizeLinear" and node.input[0] == name:
+                scale, zero = self._fixed[node.input[1]], self._fixed[node.input[2]]
+                limits = np.iinfo(zero.dtype)
+                return float((limits.min - int(zero)) * scale), float((limits.max - int(zero)) * scale)
+        return -np.inf, np.inf
+
+    def channel_mean(self, name: str, limits: Range) -> NDArray[np.float64]:
+        """Return the mean of a value, clipped to a range, over everything but its channels, shape (C,)."""
+        return sum_of(_mean(np.clip(values[name], *limits)) for values in self._values) / self._count
 
     def add_bias(self, node: Any, shift: NDArray[np.float64]) -> bool:
         """Add to a convolution's integer bias and to its values; return whether the bias could be changed."""

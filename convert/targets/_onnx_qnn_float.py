@@ -23,7 +23,7 @@ _UNEXPLAINED = "QNN accepts it alone, but ONNX Runtime kept it out of the NPU's 
 _HINTS: Mapping[str, str] = {
     "argmax": "end the model before it and decode on the CPU",
     "topk": "end the model before it and decode on the CPU",
-    "atan": "compute it after the model: the NPU has no such function",
+    "sinh": "compute it after the model: the NPU has no such function",
     "cumsum": "replace it by a product with a triangular matrix",
 }
 _FX_NODE = re.compile(r"%(\w+) ")

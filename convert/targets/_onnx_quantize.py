@@ -28,8 +28,8 @@ _SATURATION: Mapping[str, tuple[float, float]] = {
 def quantize(model: Any, inputs: Sequence[Arrays], precision: str) -> tuple[bytes, int]:
     """Quantize a float model on calibration inputs; return the QDQ model and how many biases were corrected.
 
-    Weights are symmetric int8 with a scale per output channel, activations asymmetric between the least and the
-    largest value seen. Every operator is quantized: nothing stays in float.
+    Weights are symmetric int8 with a scale per output channel, activations asymmetric
+    between the least and the largest value seen. Every operator is quantized: nothing stays in float.
     """
     import onnx
 
@@ -62,35 +62,27 @@ def _quantize_static(model: Any, inputs: Sequence[Arrays], bits: int) -> bytes:
 
 def saturating_ranges(model: Any, inputs: Sequence[Arrays]) -> dict[str, list[dict[str, Any]]]:
     """Return overrides that narrow the range of values which only a saturating function reads."""
-    readers: dict[str, list[str]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node.op_type)
-    results = {output.name for output in model.graph.output}
-    produced = {name for node in model.graph.node for name in node.output}
-    narrow = {
-        name: _SATURATION[used[0]]
-        for name, used in readers.items()
-        if len(set(used)) == 1 and used[0] in _SATURATION and name in produced and name not in results
-    }
-    overrides: dict[str, list[dict[str, Any]]] = {}
-    for name, (least, largest) in _ranges(model, inputs, list(narrow)).items():
-        low, high = narrow[name]
-        if least < low or largest > high:
-            limits = {"rmin": np.float32(max(least, low)), "rmax": np.float32(min(largest, high))}
-            overrides[name] = [limits]
-    return overrides
-
-
-def _ranges(model: Any, inputs: Sequence[Arrays], names: list[str]) -> dict[str, tuple[float, float]]:
+    narrow = _saturating(model)
     found: dict[str, tuple[float, float]] = {}
-    if not names:
-        return found
-    for values in run_with(model, names, inputs):
+    for values in run_with(model, list(narrow), inputs):
         for name, value in values.items():
             least, largest = found.get(name, (0.0, 0.0))
             found[name] = (min(least, float(value.min())), max(largest, float(value.max())))
-    return found
+    return {
+        name: [{"rmin": np.float32(max(least, narrow[name][0])), "rmax": np.float32(min(largest, narrow[name][1]))}]
+        for name, (least, largest) in found.items()
+    }
+
+
+def _saturating(model: Any) -> dict[str, tuple[float, float]]:
+    """Return the values that only a saturating function reads, with the range that it needs."""
+    produced = {name for node in model.graph.node for name in node.output}
+    readers: dict[str, set[str]] = {output.name: {""} for output in model.graph.output}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, set()).add(node.op_type)
+    single = {name: next(iter(used)) for name, used in readers.items() if len(used) == 1 and name in produced}
+    return {name: _SATURATION[reader] for name, reader in single.items() if reader in _SATURATION}
 
 
 class _Reader:

@@ -31,18 +31,22 @@ def quantize(
 ) -> ExportedProgram:
     """Return the program with fake-quantization around the operators that `quantizer` annotates.
 
-    `rewrite` changes the graph in place before that. Weights become integers, or with `fold_weights` off stay float
-    before a quantize operator, as some backends' converters want them. Ranges are measured on the program's
-    calibration inputs. Raises Refused without any, TargetError if the graph cannot be annotated.
+    `rewrite` changes the graph in place before that, and the biases of convolutions are corrected for their rounded
+    weights. Weights become integers, or with `fold_weights` off stay float before a quantize operator, as some
+    backends' converters want them. Ranges are measured on the program's calibration inputs. Raises Refused without
+    any, TargetError if the graph cannot be annotated.
     """
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    from convert.targets._pt2e_bias import correct_biases
 
     calibration = program.calibration_tensors()
     try:
         # Without check_guards the module would hold a submodule of input checks, which backends' passes cannot read.
         module = program.exported.module(check_guards=False)
         rewrite(module)
+        correct_biases(module, calibration)
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # torchao's own notes about torch
             prepared = prepare_pt2e(module, quantizer)
@@ -62,6 +66,10 @@ def quantize_with(quantizer: Any, program: Program) -> Program:
     step = Step(
         tool="torchao.pt2e",
         version=metadata.version("torchao"),
-        options={"quantizer": type(quantizer).__name__, "calibration_inputs": len(program.calibration)},
+        options={
+            "quantizer": type(quantizer).__name__,
+            "calibration_inputs": len(program.calibration),
+            "bias_correction": True,
+        },
     )
     return replace(program, exported=exported, steps=(*program.steps, step))

@@ -46,7 +46,7 @@ def equalize_channels(module: GraphModule, calibration: Sequence[tuple[Tensor, .
     return len(chains)
 
 
-class _Peaks(Interpreter):  # type: ignore[misc]  # torch.fx is not typed
+class _Peaks(Interpreter):
     """Run a graph and keep the largest magnitude per channel of some activations."""
 
     def __init__(self, module: GraphModule, watched: set[Node]) -> None:
@@ -78,8 +78,10 @@ def _passes_factors(node: Node) -> bool:
     if node.target in _HOMOGENEOUS:
         return True
     if node.target is aten.constant_pad_nd.default:
-        return len(node.args) < 3 or node.args[2] == 0
-    return node.target is aten.pad.default and (len(node.args) < 3 or node.args[2] == "constant") and not node.args[3:]
+        return bool(len(node.args) < 3 or node.args[2] == 0)
+    if node.target is not aten.pad.default or node.args[3:]:
+        return False
+    return bool(len(node.args) < 3 or node.args[2] == "constant")
 
 
 def _scale(module: GraphModule, chain: _Chain, peak: Tensor) -> None:
@@ -104,7 +106,7 @@ def _is_depthwise(module: GraphModule, node: Node) -> bool:
     if not _owned(weight):
         return False
     outputs, per_group = _read(module, weight).shape[:2]
-    return groups != 1 and per_group == 1 and outputs == groups
+    return bool(groups != 1 and per_group == 1 and outputs == groups)
 
 
 def _weights(node: Node) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convert.targets._executorch import lower
 from edge.errors import TargetError
-from edge.runtimes.executorch_qnn import captured_output
+from edge.runtimes.executorch_qnn import captured_output, watched_output
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -31,7 +31,7 @@ def lower_to_qnn(name: str, exported: ExportedProgram, chip: str, *, half: bool)
     reasons: dict[str, str] = {}
     specs = _compiler_specs(chip, half=half)
     manager = get_qnn_pass_manager_cls(QnnExecuTorchBackendType.kHtpBackend)()
-    with captured_output() as output:
+    with watched_output() as output:
         try:
             exported = manager.transform_for_export_pipeline(_without_history(exported))
             passes = manager.get_to_edge_transform_passes(exported, compiler_specs=specs)
@@ -78,13 +78,13 @@ def _partitioner(specs: list[Any], reasons: dict[str, str]) -> Any:
         generate_partitions_from_list_of_nodes,
     )
 
-    class Checker(QnnOperatorSupport):  # type: ignore[misc]  # executorch is not typed
+    class Checker(QnnOperatorSupport):
         def is_node_supported(self, submodules: Any, node: Node) -> bool:
             if node.op != "call_function":
                 return False
             return _note(reasons, node, lambda: bool(super(Checker, self).is_node_supported(submodules, node)))
 
-    class Partitioner(QnnPartitioner):  # type: ignore[misc]
+    class Partitioner(QnnPartitioner):
         def ops_to_not_decompose(self, ep: ExportedProgram) -> Any:
             """Without a filter, ExecuTorch decomposes once and not three times; it spares integer stacks only."""
             operators, spares = super().ops_to_not_decompose(ep)
@@ -92,7 +92,9 @@ def _partitioner(specs: list[Any], reasons: dict[str, str]) -> Any:
 
         def generate_partitions(self, edge_program: Any) -> list[Any]:
             self.op_support_checker = Checker(edge_program, self.compiler_specs_snapshot, set(), set())
-            return list(generate_partitions_from_list_of_nodes(edge_program.graph_module, op_support=self.op_support_checker))
+            return list(
+                generate_partitions_from_list_of_nodes(edge_program.graph_module, op_support=self.op_support_checker)
+            )
 
     return Partitioner(specs)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from convert.delegation import Placement, place_all
 from convert.targets import Compiled, target
 from convert.targets._coreml_package import PACKAGE, quiet_coremltools, save_package
 from edge.artifact import Needs, Step
@@ -39,9 +40,13 @@ _ARRAY_TYPES: dict[DType, DType] = {"float32": "float32", "float16": "float16", 
     packages=("coremltools",),
     extra="coreml",
     execution="native" if sys.platform == "darwin" else "reference",
+    unit="npu",
 )
 def compile(program: Program, precision: str, folder: Path) -> Compiled:
     """Write model.mlpackage into `folder`; inputs and outputs keep the contract's names and stay fp32.
+
+    Core ML takes the whole graph and divides it between Neural Engine, GPU and CPU on the device, which cannot be
+    known here: the report counts it as the NPU's.
 
     Raises ContractError for names or types that Core ML cannot carry, TargetError if coremltools fails.
     """
@@ -53,7 +58,13 @@ def compile(program: Program, precision: str, folder: Path) -> Compiled:
         version=metadata.version("coremltools"),
         options={"convert_to": "mlprogram", "minimum_deployment_target": _MINIMUM, "compute_precision": precision},
     )
-    return Compiled(inputs=inputs, outputs=outputs, steps=(step,), needs=Needs(min_runtime=_MIN_RUNTIME))
+    return Compiled(
+        inputs=inputs,
+        outputs=outputs,
+        steps=(step,),
+        needs=Needs(min_runtime=_MIN_RUNTIME),
+        operators=place_all(program, Placement("npu", "Core ML")),
+    )
 
 
 def _write(

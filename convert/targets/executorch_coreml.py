@@ -68,6 +68,7 @@ def compile_coreml(program: Program, precision: str, folder: Path) -> Compiled:
     from convert.targets._coreml_backend import backend_writes_packages
     from convert.targets._coreml_graph import correct_operators, expand_alpha, overlooked
     from convert.targets._coreml_package import quiet_coremltools
+    from convert.targets._coreml_quantize import quantize
 
     before = len(program.steps)
     with quiet_coremltools(), _rejections() as messages:
@@ -76,10 +77,7 @@ def compile_coreml(program: Program, precision: str, folder: Path) -> Compiled:
         program = replace(program, exported=apply_rewrite(program.exported, expand_alpha))
         tag_origins(program)
         wrong = {node.name: what for node in operator_nodes(program) if (what := overlooked(node))}
-        if precision == "int8":
-            from convert.targets._coreml_quantize import quantize
-
-            program = quantize(program)
+        source = quantize(program) if precision == "int8" else program
         correct_operators()
         partitioner = CoreMLPartitioner(
             compile_specs=_compile_specs(precision),
@@ -87,7 +85,7 @@ def compile_coreml(program: Program, precision: str, folder: Path) -> Compiled:
             take_over_mutable_buffer=False,  # as state it would need iOS 18
         )
         with backend_writes_packages():
-            lowered = lower(program.name, program.exported, [partitioner])
+            lowered = lower(program.name, source.exported, [partitioner])
         module = lowered.exported_program().graph_module  # before memory planning adds operators
         explain = _explain(messages, wrong)
         placements = placements_of(program, module, {BACKEND: TAKEN}, left=LEFT, explain=explain)
@@ -99,7 +97,7 @@ def compile_coreml(program: Program, precision: str, folder: Path) -> Compiled:
     return Compiled(
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,
-        steps=(*program.steps[before:], step),
+        steps=(*source.steps[before:], step),
         needs=Needs(min_runtime=_MIN_RUNTIME[minimum]),
         operators=place(program, placements),
     )

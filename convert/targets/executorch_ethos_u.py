@@ -55,7 +55,7 @@ def compile_ethos_u(program: Program, precision: str, folder: Path, chip: str) -
     Vela, TargetError if the graph cannot be quantized, lowered or compiled.
     """
     check_packages()
-    from convert.targets._arm_lower import lower_to_ethos_u
+    from convert.targets._arm_lower import lower_to_ethos_u, total_estimates
     from convert.targets._arm_quantize import quantize_for_arm
     from convert.targets._arm_reference import write_reference
 
@@ -67,13 +67,17 @@ def compile_ethos_u(program: Program, precision: str, folder: Path, chip: str) -
     units = {TAKEN.backend: TAKEN}
     placements = placements_of(program, edge.graph_module, units, left=LEFT, explain=_explain(lowering.reasons))
     write_reference(folder, edge, lowering.runs)
-    (folder / "model.pte").write_bytes(lowering.manager.to_executorch().buffer)
+    data: bytes = lowering.manager.to_executorch().buffer
+    (folder / "model.pte").write_bytes(data)
+    estimates = total_estimates(lowering.runs)
+    arena = estimates.get("sram_bytes", 0) + estimates.get("dram_bytes", 0)
     return Compiled(
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,
         steps=(quantized, executorch_step(partitioner="EthosUPartitioner", flags=" ".join(spec.compiler_flags))),
-        needs=Needs(min_runtime=MIN_RUNTIME),
+        needs=Needs(min_runtime=MIN_RUNTIME, ram_bytes=int(len(data) + arena)),
         operators=place(program, placements),
+        estimates=estimates,
     )
 
 

@@ -91,5 +91,6 @@ def _prepared(program: Program, precision: str, neuropilot: Any) -> tuple[Export
     options: dict[str, str | int | float | bool] = {
         "precision": _PRECISIONS[precision],
         "pictures": len(program.calibration),
+        "bias_correction": True,
     }
     return exported, (Step(tool="NeuropilotQuantizer", version=metadata.version("executorch"), options=options),)

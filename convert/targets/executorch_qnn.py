@@ -10,7 +10,7 @@ from convert.delegation import Placement, place
 from convert.targets import Compiled, target_family
 from convert.targets._executorch import MIN_RUNTIME, executorch_step, placements_of, tag_origins
 from edge.artifact import Needs, Step
-from edge.errors import Refused, TargetError
+from edge.errors import Refused
 from edge.runtimes.executorch_qnn import SDK, check_environment, load_quantized_kernels
 
 if TYPE_CHECKING:

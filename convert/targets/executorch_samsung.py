@@ -100,5 +100,9 @@ def _prepared(program: Program, precision: str) -> tuple[ExportedProgram, tuple[
     from convert.targets._pt2e import quantize
 
     exported = quantize(program, EnnQuantizer(), fold_weights=False)  # 8 bits, per channel
-    options: dict[str, str | int | float | bool] = {"precision": "A8W8", "pictures": len(program.calibration)}
+    options: dict[str, str | int | float | bool] = {
+        "precision": "A8W8",
+        "pictures": len(program.calibration),
+        "bias_correction": True,
+    }
     return exported, (Step(tool="EnnQuantizer", version=metadata.version("executorch"), options=options),)

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convert.delegation import Placement, place_all
 from convert.targets import Compiled, target
 from edge.artifact import Needs, Step, write_atomic
 from edge.errors import Refused
@@ -76,6 +77,7 @@ def mediapipe_task(program: Program, precision: str, folder: Path) -> Compiled:
             Step(tool="mediapipe", version=metadata.version("mediapipe"), options=options),
         ),
         needs=Needs(min_runtime="MediaPipe Tasks 0.10.14"),
+        operators=place_all(program, Placement("cpu", "LiteRT")),
     )
 
 

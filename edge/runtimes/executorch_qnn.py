@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ def open_executorch_qnn(artifact: Artifact) -> Session:
     check_environment()
     set_threads(thread_count())
     load_quantized_kernels()
-    with captured_output() as output:
+    with watched_output() as output:
         try:
             return QnnSession(artifact.file(".pte"), artifact.manifest.inputs, artifact.manifest.outputs)
         except TargetError as error:
@@ -84,11 +85,12 @@ class Output:
     """What native code writes to the process's stdout and stderr, kept in a file."""
 
     descriptor: int
+    start: int = 0
 
     def lines(self) -> list[str]:
         """Return the lines written until now."""
-        size = os.fstat(self.descriptor).st_size
-        return os.pread(self.descriptor, size, 0).decode(errors="replace").splitlines()
+        size = max(0, os.fstat(self.descriptor).st_size - self.start)
+        return os.pread(self.descriptor, size, self.start).decode(errors="replace").splitlines()
 
     def error(self) -> str:
         """Return the first line that is marked as an error, without its marks, or an empty string."""
@@ -111,3 +113,17 @@ def captured_output() -> Iterator[Output]:
                 os.close(before)
             for line in output.lines():
                 os.write(2, f"{line}\n".encode())
+
+
+@contextmanager
+def watched_output() -> Iterator[Output]:
+    """Read along what is written to descriptor 2 if it is a log file; it stays there even if the process dies."""
+    if not stat.S_ISREG(os.fstat(2).st_mode):
+        with captured_output() as output:
+            yield output
+        return
+    reading = os.open("/proc/self/fd/2", os.O_RDONLY)  # an own descriptor: a log is opened for appending only
+    try:
+        yield Output(reading, os.fstat(reading).st_size)
+    finally:
+        os.close(reading)

@@ -101,7 +101,7 @@ def test_any_error_of_the_system_is_one_line(monkeypatch, capsys):
 
 
 def test_models_and_targets_are_listed_as_text_and_json():
-    for name, key in (("models", "name"), ("targets", "id")):
+    for name, key in (("models", "name"), ("targets", "family")):
         text, rows = edge(name), json.loads(edge(name, "--json").stdout)
         assert text.returncode == 0
         assert all(row[key] in text.stdout for row in rows)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from convert.passes import pools, resize
-from convert.passes._rewrite import Rewrite, apply_rewrite
+from convert.passes import passes_for, pools, resize
+from convert.passes._rewrite import Rewrite, apply_rewrite, apply_rewrites
 
 FEW = settings(max_examples=8, deadline=None)
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
@@ -48,16 +48,13 @@ def test_resizes_to_the_same_size_go() -> None:
     assert not operators(resize.simplify_resizes, scale_factor=1.0, mode="bicubic")
 
 
-@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
-def test_a_single_pixel_is_repeated(mode: str) -> None:
-    assert operators(resize.simplify_resizes, (2, 3, 1, 1), size=(5, 4), mode=mode) == {"expand": 1}
-
-
 def test_what_is_bilinear_or_nearest_is_written_so() -> None:
     wide = operators(resize.simplify_resizes, size=(14, 21), mode="bilinear", antialias=True)
     assert wide == {"upsample_bilinear2d": 1}
     exact = operators(resize.simplify_resizes, size=(14, 27), mode="nearest-exact")
     assert exact == {"upsample_nearest2d": 1}
+    single = operators(resize.simplify_resizes, (2, 3, 1, 1), size=(5, 4), mode="bicubic")
+    assert single == {"upsample_nearest2d": 1}
 
 
 @pytest.mark.parametrize(
@@ -131,6 +128,25 @@ def test_other_bilinear_resizes_are_not_convolutions(options: dict[str, Any]) ->
     assert operators(resize.resize_by_convolution, mode="bilinear", **options) == {"upsample_bilinear2d": 1}
 
 
+PRODUCTS = {"linear": 2, "transpose": 2}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"size": (12, 15), "mode": "bilinear"}, PRODUCTS),
+        ({"size": (12, 15), "mode": "nearest"}, PRODUCTS),
+        ({"size": (7, 4), "mode": "nearest"}, {"linear": 1}),
+        ({"size": (20, 20), "mode": "bilinear", "align_corners": True}, PRODUCTS),
+        ({"scale_factor": 2, "mode": "bilinear"}, {"upsample_bilinear2d": 1}),
+        ({"scale_factor": 8, "mode": "nearest"}, {"upsample_nearest2d": 1}),
+        ({"size": (13, 17), "mode": "bilinear", "align_corners": True}, {"upsample_bilinear2d": 1}),
+    ],
+)
+def test_what_vela_refuses_becomes_products(options: dict[str, Any], expected: dict[str, int]) -> None:
+    assert operators(resize.vela_by_products, **options) == expected
+
+
 @pytest.mark.slow
 @FEW
 @given(shape=SIZES, size=SIZES, mode=st.sampled_from(["bilinear", "bicubic", "nearest", "nearest-exact"]))
@@ -154,3 +170,26 @@ def test_every_scale_keeps_its_values(shape: tuple[int, int], scale: float, mode
 def test_adaptive_pooling(size: tuple[int, int], expected: dict[str, int]) -> None:
     """`interpolate(mode="area")` is adaptive average pooling."""
     assert operators(pools.pool_plainly, size=size, mode="area") == expected
+
+
+@pytest.mark.parametrize("family", ["executorch-qnn", "litert-cpu", "litert-ethos-u", "onnx-cpu"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size": (12, 15), "mode": "nearest-exact"},
+        {"scale_factor": 16, "mode": "bilinear"},
+        {"scale_factor": 1.4, "mode": "bicubic"},
+        {"size": (3, 4), "mode": "area"},
+    ],
+)
+def test_all_passes_of_a_family_settle(family: str, options: dict[str, Any]) -> None:
+    """Optimised twice is optimised once, whatever the passes make of each other's results."""
+    torch.manual_seed(0)
+    module, x = Resized(**options).eval(), torch.randn(1, 3, 7, 9)
+    rewrites = [entry.rewrite for entry in passes_for(family)]
+    with torch.no_grad():
+        result, _ = apply_rewrites(torch.export.export(module, (x,)), rewrites)
+        torch.testing.assert_close(result.module()(x), module(x), rtol=1e-5, atol=1e-5)
+        again, counts = apply_rewrites(result, rewrites)
+    assert again is result
+    assert not any(counts)

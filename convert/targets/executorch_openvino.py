@@ -1,0 +1,108 @@
+"""ExecuTorch with the OpenVINO delegate: x86 computers, one `.pte` compiled for their CPU."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from convert.delegation import Placement, place
+from convert.targets import Compiled, target
+from convert.targets._executorch import (
+    MIN_RUNTIME,
+    executorch_step,
+    lower,
+    operator,
+    placements_of,
+    tag_origins,
+    to_pte,
+)
+from edge.artifact import Needs
+
+if TYPE_CHECKING:
+    from torch.fx import Node
+
+    from convert.program import Program
+
+BACKEND = "OpenvinoBackend"
+DEVICE = "CPU"  # OpenVINO's NPU and GPU plugins compile only where there is such a device
+TAKEN, LEFT = Placement("cpu", BACKEND), Placement("cpu", "portable")
+
+
+@target(
+    "executorch-openvino",
+    runtime="executorch-openvino",
+    summary="ExecuTorch .pte, OpenVINO on the CPU of x86 computers",
+    precisions=("fp32", "fp16"),
+    packages=("executorch", "openvino"),
+    extra="openvino",
+    execution="native",
+)
+def compile_openvino(program: Program, precision: str, folder: Path) -> Compiled:
+    """Write model.pte; fp16 stores half precision, and computes in it where the CPU can.
+
+    Raises TargetError if the program cannot be lowered, Refused if a weight exceeds float16.
+    """
+    before = len(program.steps)
+    if precision == "fp16":
+        from convert.passes.half import to_half
+        from convert.targets._half import check_half_range
+
+        check_half_range(program)
+        program = to_half(program)
+    tag_origins(program)
+    with _rejections() as refused:
+        from executorch.exir.backend.backend_details import CompileSpec
+
+        partitioner = _partitioner()([CompileSpec("device", DEVICE.encode())])
+        lowered = lower(program.name, program.exported, [partitioner])
+    module = lowered.exported_program().graph_module  # before memory planning adds operators
+    placements = placements_of(program, module, {BACKEND: TAKEN}, left=LEFT, explain=_explain(refused))
+    (folder / "model.pte").write_bytes(to_pte(program.name, lowered))
+    step = executorch_step(partitioner="OpenvinoPartitioner", device=DEVICE, openvino=metadata.version("openvino"))
+    return Compiled(
+        inputs=program.contract.inputs,
+        outputs=program.contract.outputs,
+        steps=(*program.steps[before:], step),
+        needs=Needs(min_runtime=f"{MIN_RUNTIME}, openvino {metadata.version('openvino')}"),
+        operators=place(program, placements),
+    )
+
+
+def _partitioner() -> Any:
+    """Return the partitioner's class; the package around it also imports a quantizer, which would need nncf."""
+    name = "executorch.backends.openvino"
+    if name not in sys.modules:
+        import executorch.backends
+
+        package = ModuleType(name)
+        package.__path__ = [str(Path(folder) / "openvino") for folder in executorch.backends.__path__]
+        sys.modules[name] = package
+    return importlib.import_module(f"{name}.partitioner").OpenvinoPartitioner
+
+
+def _explain(refused: set[str]) -> Callable[[Node], tuple[str, str]]:
+    def explain(node: Node) -> tuple[str, str]:
+        name = operator(node)
+        reason = f"Op not supported: {name}" if name in refused else "OpenVINO's partitioner left it"
+        return reason, "runs in ExecuTorch's portable kernels"
+
+    return explain
+
+
+@contextmanager
+def _rejections() -> Iterator[set[str]]:
+    """Collect the operators that the partitioner prints as not supported; stdout is for results."""
+    refused: set[str] = set()
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        yield refused
+    refused.update(re.findall(r"Op not supported: +torch\.ops\.(\S+)", printed.getvalue()))
