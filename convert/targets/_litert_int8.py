@@ -9,6 +9,7 @@ before a hard-swish change nothing and get no codes. Biases: rounding a channel'
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -210,28 +211,40 @@ def _write(content: bytes, precision: str, ranges: Ranges, example: Mapping[str,
 
 
 def _with_corrected_biases(content: bytes, quantized: bytes, seen: Mapping[str, Seen]) -> bytes:
-    """Return the float file with the mean shift that its rounded weights cause taken off its biases."""
+    """Return the float file with the mean shift that its rounded weights cause taken off its biases.
+
+    Every operator gets a bias of its own: converters let operators share constants that happen to be equal.
+    """
     from ai_edge_litert.tools import flatbuffer_utils
 
     model, rounded = read_model(content), read_model(quantized)
     graph = model.subgraphs[0]
     counterparts = {tensor.name: tensor for tensor in rounded.subgraphs[0].tensors}
-    done: set[int] = set()
-    for operator in graph.operators:
+    for index, operator in enumerate(graph.operators):
         kind = kind_of(model.operatorCodes[operator.opcodeIndex])
         if kind not in _WEIGHTED or len(operator.inputs) < 3 or operator.inputs[2] < 0:
             continue
         source, weight, bias = (graph.tensors[tensor] for tensor in operator.inputs[:3])
         name = source.name.decode()
-        if bias.buffer in done or weight.name not in counterparts or name not in seen:
+        if weight.name not in counterparts or name not in seen:
             continue
         if model.buffers[weight.buffer].data is None or model.buffers[bias.buffer].data is None:
             continue  # computed, or without data of its own
-        done.add(bias.buffer)
         change = _weights(rounded, counterparts[weight.name]) - _weights(model, weight)
         values = _weights(model, bias) - _shift(kind, change, np.mean(seen[name].means, axis=0))
-        model.buffers[bias.buffer].data = np.frombuffer(values.astype(np.float32).tobytes(), np.uint8)
+        _give_bias(model, operator, values, f"edge_bias_{index}")
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _give_bias(model: Any, operator: Any, values: Floats, name: str) -> None:
+    """Let an operator use a new constant as its bias."""
+    graph = model.subgraphs[0]
+    bias, buffer = copy.copy(graph.tensors[operator.inputs[2]]), copy.copy(model.buffers[0])
+    buffer.data = np.frombuffer(values.astype(np.float32).tobytes(), np.uint8)
+    bias.name, bias.buffer = name.encode(), len(model.buffers)
+    operator.inputs[2] = len(graph.tensors)
+    model.buffers.append(buffer)
+    graph.tensors.append(bias)
 
 
 def _shift(kind: str, change: Floats, means: Floats) -> Floats:

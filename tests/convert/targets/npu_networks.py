@@ -33,7 +33,7 @@ class Small(nn.Module):
         self.odd = odd
 
     def forward(self, image):
-        features = self.up(self.body(image).relu())
+        features = nn.functional.relu6(self.up(self.body(image)))  # alone: no convolution to fuse it into
         if self.odd:
             features = torch.atan2(features, features + 1.5)
         return torch.sigmoid(8 * self.head(torch.cat((features, image), dim=1)) - 1)
