@@ -43,7 +43,7 @@ def _make(reference: Reference) -> list[Arrays]:
 
     A landmark model is never shown a picture without a person on a phone: such ranges would coarsen its scales.
     """
-    from convert.prepare import find_region, image_contract
+    from convert.prepare import find_region, image_contract, wants_person
 
     contract = reference.header.contract
     pictures = [sample for sample in reference.samples if sample.image is not None]
@@ -51,16 +51,16 @@ def _make(reference: Reference) -> list[Arrays]:
     if not useful or not takes_image(contract):
         return []
     contract = image_contract(contract)
-    task = TASKS[contract.task]
+    task, person = TASKS[contract.task], wants_person(reference.header.name, contract)
     generator = np.random.default_rng(0)
     images = [read_image(path) for path in useful if path is not None]
     found: list[Arrays] = []
     for attempt in range(4 * INPUTS):
         image = augment(images[attempt % len(images)], generator)
-        region = find_region(reference.header.name, image) if task.needs_region else None
-        if task.needs_region and region is None and attempt < 3 * INPUTS:
+        region = find_region(reference.header.name, image) if person else None
+        if person and region is None and attempt < 3 * INPUTS:
             continue  # the cut lost the person
-        inputs, _ = task.prepare(image, contract, region)
+        inputs, _ = task.prepare(image, contract, region if task.needs_region else None)
         found.append(inputs)
         if len(found) == INPUTS:
             break

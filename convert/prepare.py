@@ -89,11 +89,17 @@ def image_contract(contract: Contract) -> Contract:
 def _image_sample(contract: Contract, name: str, path: Path) -> Sample:
     task = TASKS[contract.task]
     image = read_image(path)
-    region = find_region(name, image) if task.needs_region else None
-    inputs, frame = task.prepare(image, contract, region)
-    nobody = task.needs_region and region is None
+    person = wants_person(name, contract)
+    region = find_region(name, image) if person else None
+    inputs, frame = task.prepare(image, contract, region if task.needs_region else None)
+    nobody = person and region is None
     # Without a person there is no result to compare; the picture still compares the tensors.
     return Sample(path, None if nobody else frame, inputs, {})
+
+
+def wants_person(name: str, contract: Contract) -> bool:
+    """Say whether a picture without a person has no meaningful result."""
+    return TASKS[contract.task].needs_region or (name in MODELS and MODELS[name].subject == "person")
 
 
 def find_region(name: str, image: Image) -> Region | None:

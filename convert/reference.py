@@ -51,6 +51,15 @@ class Reference:
         """Return the sample that previews are drawn on: the first with a picture and a result in it."""
         return next((sample for sample in self.samples if sample.image is not None and sample.frame is not None), None)
 
+    def meaningful(self) -> Reference:
+        """Return the samples whose picture shows what the model is made for, or all if none does.
+
+        Rounded precisions are judged on these: their error on a picture without a result says nothing to a user, and
+        their ranges were not measured on such pictures. fp32 is compared on every sample.
+        """
+        chosen = tuple(sample for sample in self.samples if sample.image is not None and sample.frame is not None)
+        return Reference(self.header, chosen or self.samples)
+
     @property
     def inputs_kind(self) -> str:
         """Return how the inputs came about, for the manifest: `real: 3` or `random: 2`."""

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from edge.artifact import Step
 from edge.errors import EdgeError, TargetError
 
 if TYPE_CHECKING:
@@ -58,18 +55,3 @@ def quantize(
     except Exception as error:  # whatever the quantizer and torch raise
         first = str(error).strip().split("\n", 1)[0]
         raise TargetError(f"{program.name} cannot be quantized: {type(error).__name__}: {first}") from error
-
-
-def quantize_with(quantizer: Any, program: Program) -> Program:
-    """Return the program quantized, with a step that records the quantizer; a tagged program keeps its tags."""
-    exported = quantize(program, quantizer)
-    step = Step(
-        tool="torchao.pt2e",
-        version=metadata.version("torchao"),
-        options={
-            "quantizer": type(quantizer).__name__,
-            "calibration_inputs": len(program.calibration),
-            "bias_correction": True,
-        },
-    )
-    return replace(program, exported=exported, steps=(*program.steps, step))

@@ -39,6 +39,7 @@ _INDEX_HINT = "iOS 27.0 gives wrong indices for it (apple/coreai-torch#116); tak
     packages=("coreai-torch", "coreai-core"),
     extra="coreai",
     execution="no",
+    unit="npu",
 )
 def compile_coreai(program: Program, precision: str, folder: Path) -> Compiled:
     """Write model.aimodel; fp16 computes in half precision between float32 inputs and outputs.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from convert.delegation import Placement, operator_nodes, place
 from convert.targets import Compiled, target
 from convert.targets._executorch import (
+    MIN_RUNTIME,
     executorch_step,
     lower,
     operator,
@@ -35,10 +36,9 @@ if TYPE_CHECKING:
 BACKEND = "CoreMLBackend"
 TAKEN, LEFT = Placement("npu", BACKEND), Placement("cpu", "portable")
 
-# fp16 from end to end needs iOS 16, quantized activations iOS 17.
-_MINIMUM = {"fp32": "iOS16", "fp16": "iOS16", "int8": "iOS17"}
-_MIN_RUNTIME = {"iOS16": "executorch 1.5, iOS 16 / macOS 13", "iOS17": "executorch 1.5, iOS 17 / macOS 14"}
-_COMPUTE = {"fp32": "float32", "fp16": "float16", "int8": "float16"}  # of what quantized operators leave
+_MINIMUM = "iOS16"  # the first whose programs may be fp16 from end to end
+_MIN_RUNTIME = f"{MIN_RUNTIME}, iOS 16 / macOS 13"
+_COMPUTE = {"fp32": "float32", "fp16": "float16"}
 _LOGGER = "executorch.backends.apple.coreml"
 _HINTS = {
     "argmax": "give it a dim",
@@ -53,31 +53,32 @@ _HINTS = {
     "executorch-coreml",
     runtime="executorch-coreml",
     summary="ExecuTorch .pte, Core ML on iPhone, iPad and Mac: Neural Engine, GPU and CPU",
-    precisions=("fp32", "fp16", "int8"),
+    precisions=("fp32", "fp16"),  # CoreMLQuantizer: its selfie-segmentation is wrong before Core ML sees it
     packages=("executorch", "coremltools"),
     extra="executorch",
     execution="reference",
+    unit="npu",
 )
 def compile_coreml(program: Program, precision: str, folder: Path) -> Compiled:
     """Write model.pte; fp16 computes in half precision between float32 inputs and outputs.
 
     Operators that coremltools converts to something else stay out of the delegate, with the reason. Raises TargetError
-    if the program cannot be lowered, Refused for int8 without calibration inputs.
+    if the program cannot be lowered, Refused if a weight exceeds float16.
     """
     from convert.passes._rewrite import apply_rewrite
     from convert.targets._coreml_backend import backend_writes_packages
     from convert.targets._coreml_graph import correct_operators, expand_alpha, overlooked
     from convert.targets._coreml_package import quiet_coremltools
-    from convert.targets._coreml_quantize import quantize
+    from convert.targets._half import check_half_range
 
-    before = len(program.steps)
+    if precision == "fp16":
+        check_half_range(program)
     with quiet_coremltools(), _rejections() as messages:
         from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 
         program = replace(program, exported=apply_rewrite(program.exported, expand_alpha))
         tag_origins(program)
         wrong = {node.name: what for node in operator_nodes(program) if (what := overlooked(node))}
-        source = quantize(program) if precision == "int8" else program
         correct_operators()
         partitioner = CoreMLPartitioner(
             compile_specs=_compile_specs(precision),
@@ -85,20 +86,19 @@ def compile_coreml(program: Program, precision: str, folder: Path) -> Compiled:
             take_over_mutable_buffer=False,  # as state it would need iOS 18
         )
         with backend_writes_packages():
-            lowered = lower(program.name, source.exported, [partitioner])
+            lowered = lower(program.name, program.exported, [partitioner])
         module = lowered.exported_program().graph_module  # before memory planning adds operators
         explain = _explain(messages, wrong)
         placements = placements_of(program, module, {BACKEND: TAKEN}, left=LEFT, explain=explain)
         (folder / "model.pte").write_bytes(to_pte(program.name, lowered))
-    minimum = _MINIMUM[precision]
     step = executorch_step(
-        partitioner="CoreMLPartitioner", minimum_deployment_target=minimum, compute_precision=_COMPUTE[precision]
+        partitioner="CoreMLPartitioner", minimum_deployment_target=_MINIMUM, compute_precision=_COMPUTE[precision]
     )
     return Compiled(
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,
-        steps=(*source.steps[before:], step),
-        needs=Needs(min_runtime=_MIN_RUNTIME[minimum]),
+        steps=(step,),
+        needs=Needs(min_runtime=_MIN_RUNTIME),
         operators=place(program, placements),
     )
 
@@ -109,7 +109,7 @@ def _compile_specs(precision: str) -> list[Any]:
 
     specs: list[Any] = CoreMLBackend.generate_compile_specs(
         compute_unit=ct.ComputeUnit.ALL,
-        minimum_deployment_target=getattr(ct.target, _MINIMUM[precision]),
+        minimum_deployment_target=getattr(ct.target, _MINIMUM),
         compute_precision=ct.precision(_COMPUTE[precision]),
         model_type=CoreMLBackend.MODEL_TYPE.MODEL,  # compiled models come from macOS only
     )

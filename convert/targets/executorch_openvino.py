@@ -28,6 +28,7 @@ from convert.targets._executorch import (
 from edge.artifact import Needs
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
     from torch.fx import Node
 
     from convert.program import Program
@@ -41,28 +42,19 @@ TAKEN, LEFT = Placement("cpu", BACKEND), Placement("cpu", "portable")
     "executorch-openvino",
     runtime="executorch-openvino",
     summary="ExecuTorch .pte, OpenVINO on the CPU of x86 computers",
-    precisions=("fp32", "fp16"),
+    precisions=("fp32",),  # a CPU without half arithmetic gets float32 files for fp16; the int8 quantizer needs nncf
     packages=("executorch", "openvino"),
     extra="openvino",
     execution="native",
 )
 def compile_openvino(program: Program, precision: str, folder: Path) -> Compiled:
-    """Write model.pte; fp16 stores half precision, and computes in it where the CPU can.
-
-    Raises TargetError if the program cannot be lowered, Refused if a weight exceeds float16.
-    """
-    before = len(program.steps)
-    if precision == "fp16":
-        from convert.passes.half import to_half
-        from convert.targets._half import check_half_range
-
-        check_half_range(program)
-        program = to_half(program)
+    """Write model.pte for this kind of CPU; raises TargetError if the program cannot be lowered."""
     tag_origins(program)
     with _rejections() as refused:
         from executorch.exir.backend.backend_details import CompileSpec
 
         partitioner = _partitioner()([CompileSpec("device", DEVICE.encode())])
+        partitioner.ops_to_not_decompose = _kept_whole
         lowered = lower(program.name, program.exported, [partitioner])
     module = lowered.exported_program().graph_module  # before memory planning adds operators
     placements = placements_of(program, module, {BACKEND: TAKEN}, left=LEFT, explain=_explain(refused))
@@ -71,7 +63,7 @@ def compile_openvino(program: Program, precision: str, folder: Path) -> Compiled
     return Compiled(
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,
-        steps=(*program.steps[before:], step),
+        steps=(step,),
         needs=Needs(min_runtime=f"{MIN_RUNTIME}, openvino {metadata.version('openvino')}"),
         operators=place(program, placements),
     )
@@ -87,6 +79,18 @@ def _partitioner() -> Any:
         package.__path__ = [str(Path(folder) / "openvino") for folder in executorch.backends.__path__]
         sys.modules[name] = package
     return importlib.import_module(f"{name}.partitioner").OpenvinoPartitioner
+
+
+def _kept_whole(exported: ExportedProgram) -> tuple[list[Any], None]:
+    """Return the operators to hand over whole.
+
+    The partitioner also names pixel_shuffle, which it then does not take, and lowering fails.
+    """
+    import torch
+
+    aten = torch.ops.aten
+    resizes = (aten.upsample_bilinear2d, aten.upsample_nearest2d)
+    return [aten.stack.default, *(overload for resize in resizes for overload in (resize.default, resize.vec))], None
 
 
 def _explain(refused: set[str]) -> Callable[[Node], tuple[str, str]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TAKEN, LEFT = Placement("npu", "QnnBackend"), Placement("cpu", "portable")
 
-# Hexagon version and name of every chip that executorch 1.5.1 knows; it builds for another one if it does not know one.
+# Every chip that executorch 1.5.1 knows, with its Hexagon version.
 CHIPS = {
     "SM8650": 75,  # Snapdragon 8 Gen 3
     "SM8350": 68,  # Snapdragon 888
@@ -45,7 +45,8 @@ CHIPS = {
     "SA8295": 68,
     "SA8797": 81,
 }
-_FIRST_WITH_HALF = 69
+# QNN 2.49 says "The SocModel doesn't support FP16" of all but the first, whose graphs it builds but not in float16.
+WITHOUT_HALF = frozenset({"SM8350", "QCM6490", "SAR2230P", "SSG2115P", "SSG2125P", "SW6100", "SXR1230P"})
 
 
 @target_family(
@@ -88,9 +89,8 @@ def compile_qnn(program: Program, precision: str, folder: Path, chip: str) -> Co
 
 
 def _check_precision(precision: str, chip: str) -> None:
-    version = CHIPS[chip]
-    if precision == "fp16" and version < _FIRST_WITH_HALF:
-        raise Refused(f"{chip} (Hexagon v{version}) does not compute in float16; the nearest that it has is w8a16")
+    if precision == "fp16" and chip in WITHOUT_HALF:
+        raise Refused(f"{chip} (Hexagon v{CHIPS[chip]}) does not compute in float16; the nearest that it has is w8a16")
 
 
 def _prepared(program: Program, precision: str, chip: str) -> tuple[ExportedProgram, tuple[Step, ...]]:

@@ -34,6 +34,7 @@ _HINTS = {
     packages=("executorch",),
     extra="executorch",
     execution="no",
+    unit="gpu",
 )
 def compile_vulkan(program: Program, precision: str, folder: Path) -> Compiled:
     """Write model.pte; fp16 computes and stores in half precision between float32 inputs and outputs.

@@ -32,6 +32,8 @@ class QnnSession(ExecutorchSession):
 def open_executorch_qnn(artifact: Artifact) -> Session:
     """Load the artifact's `.pte`; the delegate's graph is executed by QNN's emulator.
 
+    A process emulates the chip of the first graph that it opens: artifacts of other chips belong in other processes.
+
     Raises MissingError without QNN in the process's environment, TargetError if the file does not suit it.
     """
     check_environment()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edge.contract import Contract
 from edge.registry import Registry
@@ -32,7 +32,7 @@ DEFAULT_LIMITS: Mapping[str, Limits] = {
     "fp32": Limits(relative=1e-3),
     "fp16": Limits(relative=3e-2, psnr_db=40.0),
     # Rounding to 8 bits moves single values far: what is decoded from them decides.
-    "int8": Limits(relative=0.25, psnr_db=20.0, task={"OKS": 0.95, "mean IoU": 0.97, "detection similarity": 0.9}),
+    "int8": Limits(relative=0.25, psnr_db=20.0, task={"OKS": 0.95, "mean IoU": 0.97, "detection similarity": 0.8}),
     "w8a16": Limits(relative=0.1, psnr_db=30.0, task={"OKS": 0.98, "mean IoU": 0.98, "detection similarity": 0.9}),
 }
 
@@ -53,6 +53,7 @@ class ZooModel:
     network: Callable[[], nn.Module] | None = None
     checkpoint_hint: str = ""  # where a user finds published weights for `network`
     limits: Mapping[str, Limits] = field(default_factory=lambda: DEFAULT_LIMITS)
+    subject: Literal["", "person"] = ""  # what pictures must show for the result to mean something
     companion: str = ""  # the model that completes this one's task (a landmark model's detector)
 
 

@@ -14,6 +14,7 @@ def _selfie(name: str, file: str, size: tuple[int, int], summary: str, sha256: s
         name=name,
         summary=summary,
         licence="Apache-2.0",
+        subject="person",
         graph=WeightsFile(
             name=file,
             sha256=sha256,

@@ -38,7 +38,7 @@ class PteSession:
             results = self._executor.run(tensors)
         outputs = {}
         for spec, result in zip(self._manifest.outputs, results, strict=True):
-            array = np.ascontiguousarray(result.numpy())
+            array = np.array(result.numpy(), order="C")  # keeps a scalar a scalar
             if array.shape != spec.shape or array.dtype.name != spec.dtype:
                 raise TargetError(
                     f"output {spec.name} is {array.dtype}{list(array.shape)}, "

@@ -230,3 +230,10 @@ def test_all_passes_together(runtime: str) -> None:
     result, counts = apply_rewrites(program, [entry.rewrite for entry in passes_for(runtime)])
     assert sum(counts) >= 4
     torch.testing.assert_close(result.module()(x), module(x), rtol=1e-5, atol=1e-5)
+
+
+def test_weights_that_a_pass_replaced_are_forgotten() -> None:
+    module = nn.Sequential(nn.Conv2d(6, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+    result, _ = rewritten(module, batch_norm.fold_batch_norm)
+    assert sorted(tuple(value.shape) for value in result.state_dict.values()) == [(8,), (8, 6, 3, 3)]
+    assert all(node.users for node in result.graph.nodes if node.op == "placeholder")
