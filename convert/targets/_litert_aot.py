@@ -37,9 +37,13 @@ if TYPE_CHECKING:
     from convert.program import Program
 
 FILE = "model.tflite"
+TWIN = "reference.tflite"  # the graph before the plugin
 DISPATCH = "DISPATCH_OP"
 _SELECTED = re.compile(r"Partitioned subgraph<(\d+)>, selected (\d+) ops, from a total of (\d+) ops")
 _REFUSED = re.compile(r"LiteRT Op #\d+ '(?P<kind>\w+)' \(code=\d+\) (?P<why>[^\n]*)(?P<rest>(?:\n {2,}[^\n]*)*)")
+_INVALID = re.compile(
+    r"QNN op validation failed: '[^']*' \((?P<what>[^)]*)\)\n {2}Inputs:\n {4}\[0\][^\n]*dtype=(?P<dtype>\w+)"
+)
 _OUTPUT = re.compile(r"Outputs:\n\s*\[0\] name=\"([^\"]*)\"")
 _UNUSABLE = re.compile(r"cannot open shared object file|[Ff]ailed to load|[Cc]ould not load|undefined symbol")
 _SDK = re.compile(r"Applying plugin with SDK version: (\S+)")
@@ -57,7 +61,7 @@ class Vendor:
     library: str  # the vendor's library that the plugin loads first
     unused: tuple[str, ...] = ()  # libraries it names and never calls: empty ones satisfy the loader
     words: tuple[str, ...] = ()  # variables that the plugin was linked without and never reads
-    twin: str = ""  # the file that keeps the graph before the plugin, where nothing here executes the NPU's code
+    emulated: bool = False  # whether something here executes the bytecode
     flags: tuple[str, ...] = ()
 
 
@@ -81,8 +85,8 @@ def compile_ahead(program: Program, precision: str, folder: Path, vendor: Vendor
     operators = read_operators(content, program)
     applied = apply_plugin(content, vendor, model, operators)
     write_atomic(folder / FILE, applied.content)
-    if vendor.twin:
-        write_atomic(folder / vendor.twin, content)
+    if applied.refused or not vendor.emulated:
+        write_atomic(folder / TWIN, content)  # what `edge verify` executes
     taken = Placement("npu", vendor.backend)
     left = {index: Placement("cpu", "LiteRT", reason) for index, reason in applied.refused.items()}
     return Compiled(
@@ -194,14 +198,26 @@ def package_root() -> Path:
 
 
 def refusals(log: str, operators: Sequence[FileOperator]) -> dict[int, str]:
-    """Return the operators that the plugin's log refuses, by index, with the plugin's own words."""
+    """Return the operators that the plugin's log refuses, by index, with the plugin's own words.
+
+    Where QNN's validator named a part of the operator and the type of its data just before, those follow.
+    """
     by_output = {name: operator.index for operator in operators for name in operator.outputs}
     found: dict[int, str] = {}
+    start = 0
     for match in _REFUSED.finditer(log):
         output = _OUTPUT.search(match["rest"])
         if output and output[1] in by_output:
-            found[by_output[output[1]]] = f"{match['kind']} {match['why']}".strip()
+            found[by_output[output[1]]] = f"{match['kind']} {match['why']}".strip() + _detail(
+                log[start : match.start()]
+            )
+        start = match.end()
     return found
+
+
+def _detail(log: str) -> str:
+    invalid = list(_INVALID.finditer(log))
+    return f" QNN refuses {invalid[-1]['what']} on {invalid[-1]['dtype']}" if invalid else ""
 
 
 def _left_unnamed(made: bytes, operators: Sequence[FileOperator], refused: Mapping[int, str]) -> dict[int, str]:

@@ -9,6 +9,7 @@ before a hard-swish change nothing and get no codes. Biases: rounding a channel'
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -54,8 +55,10 @@ def quantize(content: bytes, precision: str, inputs: Sequence[Mapping[str, Float
     seen = _observe(content, inputs)
     best: tuple[float, str, bytes] | None = None
     expected = _answers(content, inputs)
+    content, capped = _relu6_as_relu(content)
     for choice in _CHOICES[precision]:
         ranges = _ranges(content, seen, choice)
+        ranges |= {name: (0.0, 6.0) for name in capped}
         rough = _write(content, precision, ranges, inputs[0])
         corrected = _with_corrected_biases(content, rough, seen)
         candidate = _write(corrected, precision, ranges, inputs[0])
@@ -125,6 +128,28 @@ def _note(entry: Seen, values: Floats, generator: np.random.Generator) -> None:
     entry.means.append(values.reshape(-1, values.shape[-1]).mean(0) if values.ndim else flat)
 
 
+def _relu6_as_relu(content: bytes) -> tuple[bytes, list[str]]:
+    """Return the float file with plain RELU for every RELU6 that stands alone, and the names of their results.
+
+    The quantizer leaves RELU6 in float32. With the codes of its result spread over [0, 6], RELU saturates at 6.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = read_model(content)
+    graph = model.subgraphs[0]
+    found = []
+    for operator in graph.operators:
+        if kind_of(model.operatorCodes[operator.opcodeIndex]) == "RELU6":
+            found += [graph.tensors[int(tensor)].name.decode() for tensor in operator.outputs]
+    if not found:
+        return content, []
+    for code in model.operatorCodes:
+        if kind_of(code) == "RELU6":
+            code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RELU
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model)), found
+
+
 def _ranges(content: bytes, seen: Mapping[str, Seen], choice: str) -> Ranges:
     """Return the range of every activation, by tensor name."""
     found = {name: _choose(entry, choice) for name, entry in seen.items()}
@@ -186,28 +211,40 @@ def _write(content: bytes, precision: str, ranges: Ranges, example: Mapping[str,
 
 
 def _with_corrected_biases(content: bytes, quantized: bytes, seen: Mapping[str, Seen]) -> bytes:
-    """Return the float file with the mean shift that its rounded weights cause taken off its biases."""
+    """Return the float file with the mean shift that its rounded weights cause taken off its biases.
+
+    Every operator gets a bias of its own: converters let operators share constants that happen to be equal.
+    """
     from ai_edge_litert.tools import flatbuffer_utils
 
     model, rounded = read_model(content), read_model(quantized)
     graph = model.subgraphs[0]
     counterparts = {tensor.name: tensor for tensor in rounded.subgraphs[0].tensors}
-    done: set[int] = set()
-    for operator in graph.operators:
+    for index, operator in enumerate(graph.operators):
         kind = kind_of(model.operatorCodes[operator.opcodeIndex])
         if kind not in _WEIGHTED or len(operator.inputs) < 3 or operator.inputs[2] < 0:
             continue
         source, weight, bias = (graph.tensors[tensor] for tensor in operator.inputs[:3])
         name = source.name.decode()
-        if bias.buffer in done or weight.name not in counterparts or name not in seen:
+        if weight.name not in counterparts or name not in seen:
             continue
         if model.buffers[weight.buffer].data is None or model.buffers[bias.buffer].data is None:
             continue  # computed, or without data of its own
-        done.add(bias.buffer)
         change = _weights(rounded, counterparts[weight.name]) - _weights(model, weight)
         values = _weights(model, bias) - _shift(kind, change, np.mean(seen[name].means, axis=0))
-        model.buffers[bias.buffer].data = np.frombuffer(values.astype(np.float32).tobytes(), np.uint8)
+        _give_bias(model, operator, values, f"edge_bias_{index}")
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _give_bias(model: Any, operator: Any, values: Floats, name: str) -> None:
+    """Let an operator use a new constant as its bias."""
+    graph = model.subgraphs[0]
+    bias, buffer = copy.copy(graph.tensors[operator.inputs[2]]), copy.copy(model.buffers[0])
+    buffer.data = np.frombuffer(values.astype(np.float32).tobytes(), np.uint8)
+    bias.name, bias.buffer = name.encode(), len(model.buffers)
+    operator.inputs[2] = len(graph.tensors)
+    model.buffers.append(buffer)
+    graph.tensors.append(bias)
 
 
 def _shift(kind: str, change: Floats, means: Floats) -> Floats:

@@ -141,7 +141,8 @@ def left_operators(made: bytes, operators: Sequence[FileOperator], log: str) -> 
 
 def refusals(log: str) -> dict[str, str]:
     """Return Vela's reason for every operator it warned about, by the name of its result."""
-    return {
-        match["output"]: f"{match['kind'].strip()}: {' '.join(match['reason'].split())}"
-        for match in _WARNING.finditer(log)
-    }
+    found = {}
+    for match in _WARNING.finditer(log):
+        kind, reason = match["kind"].strip(), " ".join(match["reason"].split())
+        found[match["output"]] = reason if kind == "None" else f"{kind}: {reason}"  # None: a kind Vela has no name for
+    return found

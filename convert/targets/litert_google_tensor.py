@@ -35,6 +35,5 @@ def litert_google_tensor(program: Program, precision: str, folder: Path, chip: s
         backend="Tensor TPU",
         sdk="google-tensor-sdk",
         library="liblitert_plugin_compiler.so",
-        twin="reference.tflite",
     )
     return compile_ahead(program, precision, folder, vendor, f"Tensor_{chip}")

@@ -39,7 +39,6 @@ def litert_mediatek(program: Program, precision: str, folder: Path, chip: str) -
         backend="NeuroPilot",
         sdk="mediatek-neuropilot",
         library="libneuron_adapter.so",
-        twin="reference.tflite",
         flags=("--mediatek_sdk_version_type=version9",) if chip in _SDK_9 else (),
     )
     return compile_ahead(program, precision, folder, vendor, chip.lower())

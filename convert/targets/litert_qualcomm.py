@@ -38,6 +38,7 @@ def litert_qualcomm(program: Program, precision: str, folder: Path, chip: str) -
         backend="Hexagon (QNN)",
         sdk="qnn",
         library="libQnnHtp.so",
+        emulated=True,
         unused=("libQnnLpai.so",),  # another processor's backend, which the wheel lacks
     )
     return compile_ahead(program, precision, folder, vendor, chip)

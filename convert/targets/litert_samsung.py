@@ -35,7 +35,6 @@ def litert_samsung(program: Program, precision: str, folder: Path, chip: str) ->
         backend="Exynos AI LiteCore",
         sdk="samsung-litecore",
         library="libgraph_wrapper.so",
-        twin="reference.tflite",
         flags=(f"--samsung_soc_model={chip}",),
         # FlatBuffers' locale for parsing text, which the plugin of ai-edge-litert 2.3.0 was linked without: the loader
         # refuses the plugin for it, and nothing in it parses text.

@@ -1,4 +1,4 @@
-"""Run what `.tflite` artifacts for other NPUs were made of: the same quantized graph, before the vendor's compiler.
+"""Run what `.tflite` artifacts for NPUs were made of: the same graph, before the vendor's compiler.
 
 Nothing here executes those NPUs' code. The graph that the compiler was given lies beside its result, and LiteRT's
 kernels run it: that checks the quantization, not the compiler. The mode says so: reference.
@@ -19,7 +19,7 @@ class TwinSession(LiteRTSession):
 
     mode: Mode = "reference"
     note = (
-        "measured on the quantized graph before the NPU's compiler, with LiteRT's kernels: "
+        "measured on the graph before the NPU's compiler, with LiteRT's kernels: "
         "what the compiler made of it cannot be executed here"
     )
 

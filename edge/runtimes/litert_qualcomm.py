@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge.artifact import Artifact, Mode
 from edge.errors import TargetError, Unexecutable
 from edge.runtimes import Session, runtime
+from edge.runtimes.litert_npu import open_twin
 
 _DISPATCH = b"DISPATCH_OP"
 _PROVIDER = "QNNExecutionProvider"
@@ -44,7 +45,9 @@ class EmulatedSession:
 
 @runtime("litert-qualcomm")
 def open_litert_qualcomm(artifact: Artifact) -> Session:
-    """Load the QNN context of model.tflite; raises Unexecutable for a file that is not one context as a whole."""
+    """Load the QNN context of model.tflite; a file that is more than one is opened as it was before the compiler.
+
+    Raises Unexecutable without the emulator or the file's twin."""
     path = artifact.file(".tflite")
     missing = _missing()
     if missing:
@@ -58,10 +61,7 @@ def open_litert_qualcomm(artifact: Artifact) -> Session:
     graph = model.subgraphs[0]
     operators = [(model.operatorCodes[operator.opcodeIndex].customCode, operator) for operator in graph.operators]
     if len(operators) != 1 or operators[0][0] != _DISPATCH:
-        left = sum(code != _DISPATCH for code, _ in operators)
-        raise Unexecutable(
-            artifact.manifest.target, [f"{left} of its operators run on the CPU between parts for the NPU"]
-        )
+        return open_twin(artifact)  # parts of it run on the CPU
     signature = model.signatureDefs[0]
     names = [tensor.name.decode() for tensor in graph.tensors]
     return EmulatedSession(
