@@ -115,7 +115,7 @@ def _compare_task(
 ) -> TaskParity | None:
     contract = reference.header.contract
     task = TASKS[contract.task]
-    values: list[float] = []
+    pairs: list[tuple[Prediction, Prediction]] = []
     shown = reference.shown
     for answer, sample in zip(answers, reference.samples, strict=True):
         if sample.image is None or sample.frame is None or not task.metric:
@@ -123,12 +123,12 @@ def _compare_task(
         expected = task.decode(sample.outputs, contract, sample.frame)
         result = _predict(session, answer, contract, sample, expected)
         if not getattr(expected, "empty", False):
-            values.append(task.compare(result, expected))
+            pairs.append((result, expected))
         if sample is shown and preview is not None:
             write_image(preview, task.draw(read_image(sample.image), result))
-    if not values:
+    if not pairs:
         return None
-    return TaskParity(metric=task.metric, value=min(values), limit=limits.task.get(task.metric, task.limit))
+    return TaskParity(metric=task.metric, value=task.compare_all(pairs), limit=limits.task.get(task.metric, task.limit))
 
 
 def _predict(session: Session, answer: Arrays, contract: Contract, sample: Sample, expected: Prediction) -> Prediction:

@@ -5,7 +5,7 @@ All in numpy; the same steps are what the apps and the server do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -71,9 +71,18 @@ class Task(Protocol):
         """Return the metric of `result` against `reference`; 1 means identical."""
         ...
 
+    def compare_all(self, pairs: Sequence[tuple[Any, Any]]) -> float:
+        """Return the metric over the (result, reference) pairs of several pictures."""
+        ...
+
     def draw(self, image: Image, result: Any) -> Image:
         """Return a copy of the picture with the result drawn on it."""
         ...
+
+
+def worst(task: Task, pairs: Sequence[tuple[Any, Any]]) -> float:
+    """Return the lowest metric of any picture."""
+    return min(task.compare(result, reference) for result, reference in pairs)
 
 
 TASKS: Registry[Task] = Registry("task", "edge.tasks")

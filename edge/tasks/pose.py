@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge.contract import Contract
 from edge.errors import ContractError
 from edge.images import warp_plane
-from edge.tasks import Frame, Image, Region, Tensors, task
+from edge.tasks import Frame, Image, Region, Tensors, task, worst
 from edge.tasks._detection import (
     Detection,
     Detections,
@@ -73,6 +73,10 @@ class PoseDetection:
         """Return the mean over matched people of IoU times keypoint similarity; 1 if neither has any."""
         return match(result, reference)
 
+    def compare_all(self, pairs: Sequence[tuple[Any, Any]]) -> float:
+        """Return the lowest metric of any picture."""
+        return worst(self, pairs)
+
     def draw(self, image: Image, result: Detections) -> Image:
         """Return the picture with boxes and keypoints."""
         return draw_detections(image, result)
@@ -124,6 +128,10 @@ class PoseLandmarks:
     def compare(self, result: Pose, reference: Pose) -> float:
         """Return OKS over the visible points; 1 if neither found a person, 0 if only one did."""
         return pose_oks(result, reference)
+
+    def compare_all(self, pairs: Sequence[tuple[Any, Any]]) -> float:
+        """Return the lowest metric of any picture."""
+        return worst(self, pairs)
 
     def draw(self, image: Image, result: Pose) -> Image:
         """Return the picture with the person's outline and skeleton."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +95,14 @@ class SegmentationTask:
     def compare(self, result: Segmentation, reference: Segmentation) -> float:
         """Return the mean over the classes present in either map of intersection over union."""
         return mean_iou(result.classes, reference.classes)
+
+    def compare_all(self, pairs: Sequence[tuple[Segmentation, Segmentation]]) -> float:
+        """Return the mean over classes of intersection over union, each summed over all pictures.
+
+        Source: the PASCAL VOC devkit (Everingham et al. 2010): per class over the whole set, then the mean.
+        """
+        maps = [(result.classes.ravel(), reference.classes.ravel()) for result, reference in pairs]
+        return mean_iou(np.concatenate([result for result, _ in maps]), np.concatenate([other for _, other in maps]))
 
     def draw(self, image: Image, result: Segmentation) -> Image:
         """Return the picture with every class tinted in its colour and outlined."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract import Contract
-from edge.tasks import Frame, Image, Region, Tensors, task
+from edge.tasks import Frame, Image, Region, Tensors, task, worst
 from edge.tasks._geometry import prepare
 
 
@@ -49,6 +49,10 @@ class TensorTask:
     def compare(self, result: TensorResult, reference: TensorResult) -> float:
         """Return the smallest cosine between equally named outputs; two zero outputs count as equal."""
         return min(_cosine(result.tensors[name], array) for name, array in reference.tensors.items())
+
+    def compare_all(self, pairs: Sequence[tuple[Any, Any]]) -> float:
+        """Return the lowest metric of any picture."""
+        return worst(self, pairs)
 
     def draw(self, image: Image, result: TensorResult) -> Image:
         """Return a copy of the picture: there is nothing to draw."""

@@ -142,3 +142,11 @@ def test_plain_tensors_pass_through() -> None:
     assert task.compare(result, result) == pytest.approx(1)
     assert result.to_json()["y"]["shape"] == [1, 1, 4]
     assert np.array_equal(task.draw(PHOTO, result), PHOTO)
+
+
+def test_over_several_pictures_classes_are_summed_up_before_the_mean():
+    first, second = np.array([[0, 0, 0, 0]], np.uint8), np.array([[0, 1, 1, 1]], np.uint8)
+    off = np.array([[0, 0, 0, 1]], np.uint8)
+    pairs = [(Segmentation(off, ()), Segmentation(first, ())), (Segmentation(second, ()), Segmentation(second, ()))]
+    # class 0: 3 + 1 of 4 + 1; class 1: 0 + 3 of 1 + 3
+    assert TASKS["segmentation"].compare_all(pairs) == pytest.approx((4 / 5 + 3 / 4) / 2)
