@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -18,13 +17,14 @@ from convert.build import Build, check_build, run_build, status_of
 from convert.header import read_header
 from convert.keys import ModelRequest, artifact_key, existing, kit_digest, prepared_key
 from convert.reference import read_reference
+from convert.results import cached_result, keep_result
 from convert.tail_step import describe_tails
 from convert.targets import TARGETS
 from convert.verify import draw_reference
-from edge.artifact import Source, check_files, encode_json, file_digest, read_manifest, write_atomic
+from edge.artifact import Source, encode_json, file_digest, write_atomic
 from edge.contract import Contract, takes_image
 from edge.delegation import Requirement, read_delegation, unmet
-from edge.errors import EdgeError, InputError, MissingError, StoreError, UsageError
+from edge.errors import EdgeError, MissingError, StoreError, UsageError
 from edge.jobs import Job, allow_jobs, run_job, stop_all
 from edge.output import exclusive, publish_file, publish_folder, staging_folder
 from edge.phones import PhoneChoice
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 PREPARE_TIMEOUT_S = 1800.0
-RESULT = "result.json"
 PREVIEW = "preview.png"
 Progress = Callable[[str], None]
 
@@ -183,7 +182,7 @@ def _build_all(
     todo: list[Build] = []
     for build in builds:
         key = artifact_key(prepared.key, TARGETS[build.target], build.precision, launches)
-        if row := _from_cache(key, staging / build.folder_name):
+        if row := cached_result(key, staging / build.folder_name):
             rows[build] = row
             progress(f"cached   {build}")
             continue
@@ -199,7 +198,8 @@ def _build_all(
     for build in todo:
         if rows[build].status == "ok":
             rows[build] = _time(build, rows[build], out, staging, launches, progress)
-            _keep(build, rows[build], prepared, staging, launches)
+            key = artifact_key(prepared.key, TARGETS[build.target], build.precision, launches)
+            keep_result(key, rows[build], staging / build.folder_name)
     return [_publish(build, rows[build], staging, out) for build in builds]
 
 
@@ -255,30 +255,6 @@ def _time(build: Build, row: TargetReport, out: Path, staging: Path, launches: i
     except EdgeError as error:
         return msgspec.structs.replace(row, latency_reason=str(error))
     return msgspec.structs.replace(row, latency=latency)
-
-
-def _keep(build: Build, row: TargetReport, prepared: Prepared, staging: Path, launches: int) -> None:
-    folder = staging / build.folder_name
-    write_atomic(folder / RESULT, encode_json(row))
-    if row.parity is not None and row.parity.passed:
-        key = artifact_key(prepared.key, TARGETS[build.target], build.precision, launches)
-        keep_folder("artifacts", key, folder)
-
-
-def _from_cache(key: str, folder: Path) -> TargetReport | None:
-    """Copy an earlier result whose files are still what their manifest says; drop one that was damaged."""
-    found = cached_folder("artifacts", key)
-    if found is None:
-        return None
-    shutil.copytree(found, folder)
-    try:
-        check_files(read_manifest(folder / "artifact"))
-        row = msgspec.json.decode((folder / RESULT).read_bytes(), type=TargetReport)
-    except (InputError, OSError, msgspec.DecodeError):
-        shutil.rmtree(folder)
-        shutil.rmtree(found, ignore_errors=True)
-        return None
-    return msgspec.structs.replace(row, cached=True)
 
 
 def _publish(build: Build, row: TargetReport, staging: Path, out: Path) -> TargetReport:
