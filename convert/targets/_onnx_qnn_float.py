@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convert.delegation import Placement, operator_name, operator_nodes, place
+from convert.hints import qualcomm_hint
 from convert.targets._executorch import origin, tag_origins
 from convert.targets.onnx import describe, export_onnx
 from edge.delegation import Rejected
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
 
 _CPU = "CPUExecutionProvider"
 _UNEXPLAINED = "QNN accepts it alone, but ONNX Runtime kept it out of the NPU's part"
-_HINTS: Mapping[str, str] = {
-    "argmax": "end the model before it and decode on the CPU",
-    "topk": "end the model before it and decode on the CPU",
-    "sinh": "compute it after the model: the NPU has no such function",
-    "cumsum": "replace it by a product with a triangular matrix",
-}
 _FX_NODE = re.compile(r"%(\w+) ")
 
 
@@ -77,14 +72,9 @@ def _placements(program: Program, known: set[str], reasons: Mapping[str, str]) -
     for node in reversed(list(operator_nodes(program))):
         users = [found[user.name] for user in node.users if user.name in found]
         if node.name in reasons:
-            found[node.name] = Placement("cpu", _CPU, reasons[node.name], _hint(node))
+            found[node.name] = Placement("cpu", _CPU, reasons[node.name], qualcomm_hint(operator_name(node)))
         elif node.name not in known and users and all(user.unit == "cpu" for user in users):
             found[node.name] = Placement("cpu", _CPU)
         else:
             found[node.name] = Placement("npu", PROVIDER)
     return found
-
-
-def _hint(node: Any) -> str:
-    """Return the rewrite that would put an operator on the NPU, where one is known."""
-    return _HINTS.get(operator_name(node).removeprefix("aten.").split(".", 1)[0], "")

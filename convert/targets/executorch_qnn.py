@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convert.delegation import Placement, place
+from convert.hints import qualcomm_hint
 from convert.targets import Compiled, target_family
-from convert.targets._executorch import MIN_RUNTIME, executorch_step, placements_of, tag_origins
+from convert.targets._executorch import MIN_RUNTIME, executorch_step, operator, placements_of, tag_origins
 from edge.artifact import Needs, Step
 from edge.errors import Refused
 from edge.runtimes.executorch_qnn import SDK, check_environment, load_quantized_kernels
@@ -108,6 +109,6 @@ def _prepared(program: Program, precision: str, chip: str) -> tuple[ExportedProg
 
 def _explain(reasons: dict[str, str]) -> Callable[[Node], tuple[str, str]]:
     def explain(node: Node) -> tuple[str, str]:
-        return reasons.get(node.name, ""), ""
+        return reasons.get(node.name, ""), qualcomm_hint(operator(node))
 
     return explain

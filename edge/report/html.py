@@ -121,4 +121,8 @@ def phone(choice: PhoneChoice) -> str:
 def inputs(kind: str) -> str:
     """Format `real: 3` as `3 real pictures`."""
     how, _, count = kind.partition(": ")
-    return f"{count} real pictures" if how == "real" else f"{count} sets of seeded random inputs"
+    return (
+        f"{count} real picture{'s' if count != '1' else ''}"
+        if how == "real"
+        else f"{count} sets of seeded random inputs"
+    )

@@ -13,7 +13,7 @@ def ai_litecore() -> Sdk:
     return Sdk(
         name="samsung-ai-litecore",
         group="samsung-ai-litecore",
-        title="Samsung Exynos AI LiteCore",
+        title="Samsung Exynos AI LiteCore with ExecuTorch's adaptors",
         vendor="Samsung",
         version="1",
         licence="Samsung's own licence, accepted when downloading",
