@@ -14,7 +14,7 @@ _HINTS: Mapping[str, str] = {
     "cumprod": "take the exponential of a product with a triangular matrix of ones and the logarithm",
     "atan": "a polynomial over the range that occurs, with multiplications and additions",
     "erf": "the tanh form of GELU, if it comes from a GELU",
-    "sinh": "(exp(x) - exp(-x)) / 2",
+    "sinh": "compute it after the model, or as (exp(x) - exp(-x)) / 2",
     "fmod": "x - y * trunc(x / y)",
 }
 
