@@ -49,7 +49,7 @@ class Program:
                 "need; give it some with --data DIR if it takes pictures, or ask for fp16 or fp32"
             )
         names = [spec.name for spec in self.contract.inputs]
-        return [tuple(torch.from_numpy(inputs[name]) for name in names) for inputs in self.calibration]
+        return [tuple(torch.from_numpy(inputs[name].copy()) for name in names) for inputs in self.calibration]
 
 
 def save_program(program: Program, folder: Path) -> None:

@@ -17,9 +17,9 @@ ARTIFACT = "artifact"  # the artifact's folder below a build's
 
 
 def keep_result(key: str, row: TargetReport, folder: Path) -> None:
-    """Write a build's row beside its artifact, and keep both in the cache if the parity passed."""
+    """Write a build's row beside its artifact, and keep both in the cache unless its parity is wanting."""
     write_atomic(folder / RESULT, encode_json(row))
-    if row.parity is not None and row.parity.passed:
+    if row.parity is not None and (row.parity.passed or row.parity.mode == "unverified"):
         keep_folder("artifacts", key, folder)
 
 

@@ -54,6 +54,8 @@ def verify(artifact: Artifact, reference: Reference, limits: Limits, *, preview:
     outputs = tuple(_compare(spec, answers, reference.samples, limits) for spec in reference.header.contract.outputs)
     task = _compare_task(session, answers, reference, limits, preview)
     reasons = [*_output_failures(outputs), *_task_failures(task)]
+    if task is None and limits.task.get(TASKS[reference.header.contract.task].metric) and reference.shown is not None:
+        reasons.append("no picture shows anything that the task's metric compares; give others with --data")
     note = getattr(session, "note", "")  # what a reference run does and does not show
     return Parity(
         passed=not reasons,

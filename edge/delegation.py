@@ -111,16 +111,22 @@ def parse_requirement(text: str) -> Requirement:
     return Requirement(unit, percent)
 
 
-def unmet(requirement: Requirement, report: DelegationReport) -> str:
-    """Return what a placement lacks of a requirement and which operators are to blame, or an empty string."""
+def unmet(requirement: Requirement, report: DelegationReport, nameless: Iterable[Rejected] = ()) -> str:
+    """Return what a placement lacks of a requirement and which operators are to blame, or an empty string.
+
+    `nameless` are operators of the compiled file that the exported program has no name for, such as the conversion of
+    float inputs: 100 % allows none of them either.
+    """
     found = summarize(report.operators)
     share, unit = found.share(requirement.unit), requirement.unit
     outside = [operator for operator in report.operators if operator.unit != unit]
-    whole = requirement.percent < 100 or not outside
+    beside = list(nameless) if requirement.percent >= 100 else []
+    whole = requirement.percent < 100 or not (outside or beside)
     if share >= requirement.percent and whole:
         return ""
     names = Counter((operator.op, operator.unit, operator.reason) for operator in outside)
     listed = [f"{n} × {op} on {on}{f' ({why})' if why else ''}" for (op, on, why), n in names.most_common(_SHOWN)]
+    listed += [f"{item.count} × {item.op} of the compiled file ({item.reason})" for item in beside]
     more = f", and {len(names) - _SHOWN} more kinds" if len(names) > _SHOWN else ""
     return (
         f"{unit} runs {share:.2f} % of the multiply-accumulates, {requirement.percent:g} % is required; "

@@ -23,7 +23,7 @@ from convert.targets import TARGETS
 from convert.verify import draw_reference
 from edge.artifact import Source, encode_json, file_digest, write_atomic
 from edge.contract import Contract, takes_image
-from edge.delegation import Requirement, read_delegation, unmet
+from edge.delegation import Requirement, read_delegation, summarize, unmet
 from edge.errors import EdgeError, MissingError, StoreError, UsageError
 from edge.jobs import Job, allow_jobs, run_job, stop_all
 from edge.output import exclusive, publish_file, publish_folder, staging_folder
@@ -68,7 +68,7 @@ def deploy_model(
     chosen; it adds none. Raises EdgeError if nothing could start.
     """
     builds = tuple(dict.fromkeys(builds))
-    _check_names(builds)
+    _check_names(builds, requirements)
     with exclusive(out), staging_folder(out) as staging:
         prepared = prepare_request(request, staging / "prepared", out / "logs" / "prepare.log", progress)
         return _deploy(prepared, builds, out, staging, launches, progress, requirements, phones)
@@ -94,7 +94,7 @@ def deploy(
     out = Path(out)
     pairs = [Build(target=target, precision=precision) for target in targets for precision in precisions]
     builds = tuple(dict.fromkeys(pairs))
-    _check_names(builds)
+    _check_names(builds, requirements)
     pictures = tuple(existing(Path(image)) for image in images)
     if not pictures and takes_image(contract):
         pictures = _photos(progress)
@@ -276,10 +276,11 @@ def _held_to(row: TargetReport, requirements: Sequence[Requirement], out: Path) 
     if row.status != "ok" or row.delegation is None or not asked:
         return row
     placed = read_delegation(out / row.folder)
-    return msgspec.structs.replace(row, unmet=tuple(text for item in asked if (text := unmet(item, placed))))
+    nameless = row.delegation.rejected[len(summarize(placed.operators).rejected) :]
+    return msgspec.structs.replace(row, unmet=tuple(text for item in asked if (text := unmet(item, placed, nameless))))
 
 
-def _check_names(builds: Sequence[Build]) -> None:
+def _check_names(builds: Sequence[Build], requirements: Sequence[Requirement]) -> None:
     if not builds:
         raise UsageError(
             "no target given; add --target NAME (`edge targets` lists them) or --phone NAME (`edge phones`)"
@@ -287,3 +288,9 @@ def _check_names(builds: Sequence[Build]) -> None:
     for build in builds:
         TARGETS[build.target]
         PRECISIONS[build.precision]
+    for item in requirements:
+        if all(TARGETS[build.target].unit != item.unit for build in builds):
+            raise UsageError(
+                f"{item.unit}={item.percent:g} is required, but no target given is made for the {item.unit}; "
+                "`edge targets` says what each is for"
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,8 @@ class _Writer:
             return self._reference(value)
         if isinstance(value, torch.dtype):
             return {"dtype": str(value).removeprefix("torch.")}
+        if isinstance(value, float) and not math.isfinite(value):
+            return {"float": repr(value)}  # JSON has no infinity
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
         raise _Unwritable(f"an operator outside the delegates takes {value!r}, which only ExecuTorch understands")

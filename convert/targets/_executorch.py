@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convert.delegation import Placement, operator_nodes
 from edge.artifact import Step
+from edge.delegation import Operator
 from edge.errors import EdgeError, TargetError
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MIN_RUNTIME = "executorch 1.5"
 _MARK = "edge_operator"
+# Operators that lowering adds at the border of delegates.
+_BORDER = ("quantize_per", "dequantize_per", "aten._to", "dim_order_ops", "aten.clone", "clone", "aten.view", "alloc")
 
 
 def executorch_step(**options: str | int | float | bool) -> Step:
@@ -80,10 +83,18 @@ def placements_of(
         for node in _calls(graph_module):
             if name := origin(node):
                 found.setdefault(name, units[backend])
+    strays: list[Node] = []
     for node in _calls(module):
+        reason, hint = explain(node)
         if name := origin(node):
-            reason, hint = explain(node)
             found[name] = Placement(left.unit, left.backend, reason or left.reason, hint or left.hint)
+        elif not operator(node).split(".", 1)[0].startswith(_BORDER):
+            strays.append(node)
+    if strays:  # parts of operators that a backend took apart without keeping the mark: nobody else's are missing
+        reason, hint = explain(strays[0])
+        for exported in operator_nodes(program):
+            if exported.name not in found:
+                found[exported.name] = Placement(left.unit, left.backend, reason or left.reason, hint or left.hint)
     return _with_folded(program, found, left)
 
 
@@ -100,11 +111,12 @@ def _with_folded(program: Program, found: dict[str, Placement], left: Placement)
         if node.name not in found:
             users = [found[user.name] for user in node.users if user.name in found]
             if users:
-                found[node.name] = users[0]
+                found[node.name] = Placement(users[0].unit, users[0].backend)  # the refusal was the user's own
     for node in nodes:
         if node.name not in found:
             sources = [found[source.name] for source in node.all_input_nodes if source.name in found]
-            found[node.name] = sources[0] if sources else Placement(left.unit, left.backend)
+            source = sources[0] if sources else left
+            found[node.name] = Placement(source.unit, source.backend)
     return found
 
 
@@ -112,6 +124,13 @@ def operator(node: Node) -> str:
     """Return the name of a lowered node's operator."""
     name: str = getattr(node.target, "__name__", str(node.target))
     return name
+
+
+def require_taken(target: str, operators: Sequence[Operator]) -> None:
+    """Raise TargetError if an accelerator took nothing: such a file is a CPU artifact under a wrong name."""
+    if all(operator.unit == "cpu" for operator in operators):
+        first = f": {operators[0].op}: {operators[0].reason}" if operators else ": there are none"
+        raise TargetError(f"{target} took none of the operators{first}")
 
 
 def to_pte(name: str, lowered: Any) -> bytes:

@@ -22,7 +22,7 @@ class Chip:
 # too, for a made-up device: those are not here.) The first stands for the family.
 CHIPS: Mapping[str, Chip] = {
     "SM8650": Chip(57, 75),  # Snapdragon 8 Gen 3
-    "SM8350": Chip(30, 68),  # 888
+    "SM8350": Chip(30, 68, half=False),  # 888
     "SM8450": Chip(36, 69),  # 8 Gen 1
     "SM8475": Chip(42, 69),  # 8+ Gen 1
     "SM8550": Chip(43, 73),  # 8 Gen 2

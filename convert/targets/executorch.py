@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from convert.delegation import Placement, place
 from convert.targets import Compiled, target
-from convert.targets._executorch import MIN_RUNTIME, executorch_step, lower, placements_of, tag_origins
+from convert.targets._executorch import MIN_RUNTIME, executorch_step, lower, placements_of, tag_origins, to_pte
 from edge.artifact import Needs
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def compile_xnnpack(program: Program, precision: str, folder: Path) -> Compiled:
         lowered = lower(program.name, program.exported, [XnnpackPartitioner()])
     module = lowered.exported_program().graph_module  # before memory planning adds operators
     placements = placements_of(program, module, {"XnnpackBackend": TAKEN}, left=LEFT, explain=_explain(reasons))
-    data: bytes = lowered.to_executorch().buffer
-    (folder / "model.pte").write_bytes(data)
+    (folder / "model.pte").write_bytes(to_pte(program.name, lowered))
     return Compiled(
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,

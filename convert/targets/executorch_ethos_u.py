@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from convert.delegation import Placement, place
 from convert.targets import Compiled, target_family
-from convert.targets._executorch import MIN_RUNTIME, executorch_step, operator, placements_of, tag_origins
+from convert.targets._executorch import (
+    MIN_RUNTIME,
+    executorch_step,
+    operator,
+    placements_of,
+    require_taken,
+    tag_origins,
+    to_pte,
+)
 from edge.artifact import Needs
 from edge.errors import MissingError
 
@@ -43,7 +51,7 @@ _HINTS = {
     runtime="executorch",
     summary="ExecuTorch .pte, Arm Ethos-U NPU through TOSA and Vela",
     precisions=("int8", "w8a16"),
-    packages=("executorch",),
+    packages=("executorch", "torchao"),
     extra="executorch",
     execution="reference",
     sdks=(SDK,),
@@ -67,7 +75,9 @@ def compile_ethos_u(program: Program, precision: str, folder: Path, chip: str) -
     units = {TAKEN.backend: TAKEN}
     placements = placements_of(program, edge.graph_module, units, left=LEFT, explain=_explain(lowering.reasons))
     write_reference(folder, edge, lowering.runs)
-    data: bytes = lowering.manager.to_executorch().buffer
+    operators = place(program, placements)
+    require_taken(f"executorch-ethos-u:{chip}", operators)
+    data = to_pte(program.name, lowering.manager)
     (folder / "model.pte").write_bytes(data)
     estimates = total_estimates(lowering.runs)
     arena = estimates.get("sram_bytes", 0) + estimates.get("dram_bytes", 0)
@@ -76,7 +86,7 @@ def compile_ethos_u(program: Program, precision: str, folder: Path, chip: str) -
         outputs=program.contract.outputs,
         steps=(quantized, executorch_step(partitioner="EthosUPartitioner", flags=" ".join(spec.compiler_flags))),
         needs=Needs(min_runtime=MIN_RUNTIME, ram_bytes=int(len(data) + arena)),
-        operators=place(program, placements),
+        operators=operators,
         estimates=estimates,
     )
 

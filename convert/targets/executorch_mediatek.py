@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from convert.delegation import Placement, place
 from convert.targets import Compiled, target_family
-from convert.targets._executorch import MIN_RUNTIME, executorch_step, lower, placements_of, tag_origins
+from convert.targets._executorch import (
+    MIN_RUNTIME,
+    executorch_step,
+    lower,
+    placements_of,
+    require_taken,
+    tag_origins,
+    to_pte,
+)
 from edge.artifact import Needs, Step
 from edge.errors import MissingError
 
@@ -35,7 +43,7 @@ _PRECISIONS = {"int8": "A8W8", "w8a16": "A16W8"}
     runtime="executorch",
     summary="ExecuTorch .pte, MediaTek NPU (Android)",
     precisions=("int8", "w8a16", "fp16"),
-    packages=("executorch",),
+    packages=("executorch", "torchao"),
     extra="executorch",
     execution="no",
     sdks=(SDK,),
@@ -57,13 +65,15 @@ def compile_mediatek(program: Program, precision: str, folder: Path, chip: str) 
     lowered = lower(program.name, exported, [partitioner], compile_config=config)
     module = lowered.exported_program().graph_module
     placements = placements_of(program, module, {TAKEN.backend: TAKEN}, left=LEFT)
-    (folder / "model.pte").write_bytes(lowered.to_executorch().buffer)
+    operators = place(program, placements)
+    require_taken(f"executorch-mediatek:{chip}", operators)
+    (folder / "model.pte").write_bytes(to_pte(program.name, lowered))
     return Compiled(
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,
         steps=(*steps, executorch_step(partitioner="NeuropilotPartitioner", platform=chip)),
         needs=Needs(min_runtime=MIN_RUNTIME),
-        operators=place(program, placements),
+        operators=operators,
     )
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from convert.delegation import Placement, place
 from convert.hints import qualcomm_hint
 from convert.targets import Compiled, target_family
-from convert.targets._executorch import MIN_RUNTIME, executorch_step, operator, placements_of, tag_origins
+from convert.targets._executorch import (
+    MIN_RUNTIME,
+    executorch_step,
+    operator,
+    placements_of,
+    require_taken,
+    tag_origins,
+    to_pte,
+)
 from edge.artifact import Needs, Step
 from edge.errors import Refused
 from edge.runtimes.executorch_qnn import SDK, check_environment, load_quantized_kernels
@@ -56,7 +64,7 @@ WITHOUT_HALF = frozenset({"SM8350", "QCM6490", "SAR2230P", "SSG2115P", "SSG2125P
     runtime="executorch",
     summary="ExecuTorch .pte for Qualcomm's Hexagon NPU (Android, XR, automotive Linux)",
     precisions=("int8", "w8a16", "fp16"),
-    packages=("executorch",),
+    packages=("executorch", "torchao"),
     extra="executorch",
     execution="emulated",
     sdks=(SDK,),
@@ -79,13 +87,15 @@ def compile_qnn(program: Program, precision: str, folder: Path, chip: str) -> Co
     lowered, reasons = lower_to_qnn(program.name, exported, chip, half=precision == "fp16")
     module = lowered.exported_program().graph_module
     placements = placements_of(program, module, {TAKEN.backend: TAKEN}, left=LEFT, explain=_explain(reasons))
-    (folder / "model.pte").write_bytes(lowered.to_executorch().buffer)
+    operators = place(program, placements)
+    require_taken(f"executorch-qnn:{chip}", operators)
+    (folder / "model.pte").write_bytes(to_pte(program.name, lowered))
     return Compiled(
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,
         steps=(*steps, executorch_step(partitioner="QnnPartitioner", chip=chip, sdk=SDK)),
         needs=Needs(min_runtime=MIN_RUNTIME),
-        operators=place(program, placements),
+        operators=operators,
     )
 
 

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 
 from convert.delegation import Placement, place
 from convert.targets import Compiled, target_family
-from convert.targets._executorch import MIN_RUNTIME, executorch_step, lower, placements_of, tag_origins
+from convert.targets._executorch import (
+    MIN_RUNTIME,
+    executorch_step,
+    lower,
+    placements_of,
+    require_taken,
+    tag_origins,
+    to_pte,
+)
 from edge.artifact import Needs, Step
 from edge.errors import MissingError
 
@@ -39,7 +47,7 @@ _ADAPTORS = "executorch.backends.samsung.python"
     runtime="executorch",
     summary="ExecuTorch .pte, Samsung Exynos NPU (Android)",
     precisions=("int8", "fp16"),
-    packages=("executorch",),
+    packages=("executorch", "torchao"),
     extra="executorch",
     execution="no",
     sdks=(SDK,),
@@ -61,13 +69,15 @@ def compile_samsung(program: Program, precision: str, folder: Path, chip: str) -
     lowered = lower(program.name, exported, [partitioner], compile_config=get_edge_compile_config())
     module = lowered.exported_program().graph_module
     placements = placements_of(program, module, {TAKEN.backend: TAKEN}, left=LEFT)
-    (folder / "model.pte").write_bytes(lowered.to_executorch().buffer)
+    operators = place(program, placements)
+    require_taken(f"executorch-samsung:{chip}", operators)
+    (folder / "model.pte").write_bytes(to_pte(program.name, lowered))
     return Compiled(
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,
         steps=(*steps, executorch_step(partitioner="EnnPartitioner", chipset=chip)),
         needs=Needs(min_runtime=MIN_RUNTIME),
-        operators=place(program, placements),
+        operators=operators,
     )
 
 

@@ -45,7 +45,8 @@ def onnx_qnn(program: Program, precision: str, folder: Path, chip: str) -> Compi
     write_atomic(folder / FILE, context.model.SerializeToString(deterministic=True))
     operators, unnamed = place_operators(program, source, context.left())
     if all(entry.unit == "cpu" for entry in operators):  # quantizing the input alone makes a context too
-        raise TargetError(f"QNN took none of the operators for {chip}: {operators[0].op}: {operators[0].reason}")
+        first = f"{operators[0].op}: {operators[0].reason}" if operators else "there are none"
+        raise TargetError(f"QNN took none of the operators for {chip}: {first}")
     return Compiled(
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,

@@ -10,10 +10,12 @@ import click
 
 from convert.build import Build
 from convert.choice import Choice, choose
+from convert.targets import TARGETS
 from edge.cli import json_option, print_json, progress
 from edge.cli.options import model_options, model_request, task_of
 from edge.cli.table import print_reports
 from edge.delegation import parse_requirement
+from edge.errors import MissingError
 from edge.phones import find_phone
 from edge.pipeline import deploy_model
 from edge.profile.protocol import LAUNCHES
@@ -79,6 +81,13 @@ def deploy_command(
     choices = list(_choices(phones, task_of(request), precisions or (None,)))
     builds += [build for choice in choices for build in choice.builds]
     records = [choice.record() for choice in choices]
+    for choice in choices:
+        for item in requirements:
+            if item.unit == "npu" and TARGETS[choice.chosen.target].unit != "npu":
+                raise MissingError(
+                    f"{choice.phone.id}: npu={item.percent:g} is required, but {choice.chosen} is the best that is "
+                    "ready here; `edge doctor` says what is missing"
+                )
     report = deploy_model(
         request, builds, out, phones=records, launches=launches, requirements=requirements, progress=progress
     )

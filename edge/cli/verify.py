@@ -18,7 +18,7 @@ from convert.tail_step import restore_tails
 from edge.artifact import Artifact, Parity, check_files, read_manifest
 from edge.cli import json_option, print_json, progress
 from edge.cli.options import is_own, model_options, model_request
-from edge.errors import UsageError
+from edge.errors import EdgeError, MissingError, TargetError, UsageError
 from edge.pipeline import prepare_request
 from edge.store import command_log
 from edge.zoo import MODELS
@@ -36,12 +36,21 @@ def verify_command(artifacts: tuple[Path, ...], model: str | None, as_json: bool
         check_files(artifact)
     requests = [_request(artifact, model, options) for artifact in found]
     log = command_log("verify")
-    rows = [(artifact, _verify(artifact, request, log)) for artifact, request in zip(found, requests, strict=True)]
+    rows: list[tuple[Artifact, Parity]] = []
+    failures: list[EdgeError] = []
+    for artifact, request in zip(found, requests, strict=True):
+        try:
+            rows.append((artifact, _verify(artifact, request, log)))
+        except (MissingError, TargetError) as error:  # the others are still verified
+            progress(f"{artifact.root}: {error}")
+            failures.append(error)
     if as_json:
         print_json([{"artifact": str(artifact.root), "parity": parity} for artifact, parity in rows])
     else:
         for artifact, parity in rows:
             click.echo(describe(artifact, parity))
+    if failures:
+        return failures[0].exit_code
     return 0 if all(parity.passed or parity.mode == "unverified" for _, parity in rows) else 4
 
 

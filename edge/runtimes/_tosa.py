@@ -117,6 +117,8 @@ class Player:
             return values[name]
         if kind == "constant":
             return self._constants[name]
+        if kind == "float":
+            return float(name)
         import torch
 
         return getattr(torch, name)

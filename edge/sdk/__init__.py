@@ -10,6 +10,7 @@ folders are made on the user's machine from packages that the vendor publishes, 
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,7 @@ class Sdk:
     licence_file: str = ""  # where to read it, below the folder
     wheels: tuple[Wheel, ...] = ()  # empty: only the vendor hands it out
     obtain: str = ""  # where a user gets it, if only the vendor hands it out
+    hosts: tuple[tuple[str, str], ...] = (("Linux", "x86_64"),)  # systems and machines that it runs on
     required: tuple[str, ...]  # files below the folder that must be there
     marker: tuple[str, bytes] | None = None  # a file and the bytes in it that tell the version
     variables: Mapping[str, str] = field(default_factory=dict)  # "{root}" stands for the folder
@@ -71,6 +73,8 @@ class Sdk:
 
     def lacking(self) -> str:
         """Return `<what is missing>: <command that gets it>`, or an empty string if the SDK is whole."""
+        if (platform.system(), platform.machine()) not in self.hosts:
+            return f"{self.title}, which runs on {' '.join(self.hosts[0])}: edge deploy on such a machine"
         if not self.root.exists():
             return f"{self.title}: {self.command}"
         missing = self.missing_files(self.root)

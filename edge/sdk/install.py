@@ -28,10 +28,10 @@ def install_sdk(entry: Sdk) -> Path:
 
     Raises MissingError without network or if only the vendor hands it out, StoreError for a wrong hash or a full disk.
     """
-    if not entry.wheels:
-        raise MissingError(f"{entry.title} is handed out by {entry.vendor} only: {entry.command}")
     if not entry.lacking():
         return entry.root
+    if not entry.wheels:
+        raise MissingError(f"{entry.title} is handed out by {entry.vendor} only: {entry.command}")
     with (
         disk_errors(entry.root, ELSEWHERE),
         cache_lock(f"sdk-{entry.name}"),
@@ -60,12 +60,16 @@ def adopt_folder(name: str, folder: Path) -> Path:
                 f"{folder} is none of {', '.join(entry.name for entry in found)}; name the one that it should be"
             )
         found = tuple(fitting)
-    entry = found[0]
-    entry.check(folder)
-    with disk_errors(entry.root, ELSEWHERE):
+    entry, source = found[0], folder.resolve()
+    entry.check(source)
+    if entry.root.exists() and source == entry.root.resolve():
+        return entry.root
+    if source.is_relative_to(entry.root.absolute()):
+        raise UsageError(f"{folder} lies in {entry.root}, which would be replaced; copy it elsewhere first")
+    with disk_errors(entry.root, ELSEWHERE), cache_lock(f"sdk-{entry.name}"):
         entry.root.parent.mkdir(parents=True, exist_ok=True)
         _remove(entry.root)
-        entry.root.symlink_to(folder.resolve(), target_is_directory=True)
+        entry.root.symlink_to(source, target_is_directory=True)
     return entry.root
 
 

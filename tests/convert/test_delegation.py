@@ -9,7 +9,7 @@ from convert.export import export
 from convert.program import Model
 from edge.artifact import Source
 from edge.contract import Contract, TensorSpec
-from edge.delegation import DelegationReport, Operator, parse_requirement, summarize, unmet
+from edge.delegation import DelegationReport, Operator, Rejected, parse_requirement, summarize, unmet
 from edge.errors import TargetError, UsageError
 
 NPU, CPU = Placement("npu", "Some NPU"), Placement("cpu", "portable", "no such kernel", "use another")
@@ -110,3 +110,11 @@ def test_all_means_operators_without_products_too():
 def test_a_requirement_that_is_none(text):
     with pytest.raises(UsageError, match="UNIT=PERCENT"):
         parse_requirement(text)
+
+
+def test_all_means_operators_of_the_compiled_file_too():
+    beside = [Rejected(op="QUANTIZE", count=1, reason="the border")]
+    assert "1 × QUANTIZE of the compiled file (the border)" in unmet(
+        parse_requirement("npu=100"), report_of("npu"), beside
+    )
+    assert unmet(parse_requirement("npu=99.9"), report_of("npu"), beside) == ""

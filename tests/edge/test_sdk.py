@@ -99,7 +99,7 @@ def qairt(tmp_path):
     folder = tmp_path / "qairt"
     library = folder / "lib" / "x86_64-linux-clang"
     library.mkdir(parents=True)
-    for name in SDKS["qnn-2.49"].required:
+    for name in SDKS["qnn-2.50"].required:  # ONNX Runtime's provider among them
         (folder / name).write_bytes(LIBRARY)
     return folder
 
@@ -139,3 +139,18 @@ def test_the_commands(qairt):
     assert json.loads(done.stdout) == {"qnn-2.49": str(SDKS["qnn-2.49"].root)}
     table = CliRunner().invoke(sdk_command, ["list"]).stdout
     assert "edge sdk install qnn" in table
+
+
+def test_an_adopted_folder_stays_when_it_is_named_again(qairt):
+    root = adopt_folder("qnn-2.49", qairt)
+    assert adopt_folder("qnn-2.49", root) == root
+    assert install_sdk(SDKS["qnn-2.49"]) == root
+    assert root.resolve() == qairt
+    assert (qairt / SDKS["qnn-2.49"].required[0]).is_file()
+
+
+def test_another_kind_of_machine_is_told(entry, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert entry.lacking().startswith("Vendor 2.49, which runs on Linux x86_64")
+    with pytest.raises(MissingError, match="runs on Linux x86_64"):
+        entry.environment()
