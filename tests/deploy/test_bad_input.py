@@ -180,6 +180,7 @@ def test_an_interrupted_run_leaves_no_partial_artifact_and_no_orphan(edge, tiny,
     process = subprocess.Popen(
         [sys.executable, "-m", "edge", *map(str, arguments)],
         cwd=tmp_path, env={**os.environ, "EDGE_CACHE": str(session_cache)}, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
     for line in process.stderr:
         if line.startswith("build"):
