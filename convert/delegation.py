@@ -57,6 +57,23 @@ def place(program: Program, placements: Mapping[str, Placement]) -> tuple[Operat
     return tuple(found)
 
 
+def with_folded(program: Program, found: Mapping[str, Placement], otherwise: Placement) -> dict[str, Placement]:
+    """Add the operators that a compiler folded away: they go with what uses them, or else with what they use.
+
+    Only the unit is inherited: what was folded away was not itself refused.
+    """
+    whole, nodes = dict(found), list(operator_nodes(program))
+    for node in reversed(nodes):
+        users = [whole[user.name] for user in node.users if user.name in whole]
+        if node.name not in whole and users:
+            whole[node.name] = Placement(users[0].unit, users[0].backend)
+    for node in nodes:
+        if node.name not in whole:
+            source = next((whole[other.name] for other in node.all_input_nodes if other.name in whole), otherwise)
+            whole[node.name] = Placement(source.unit, source.backend)
+    return whole
+
+
 def place_all(program: Program, placement: Placement) -> tuple[Operator, ...]:
     """Give every operator of the program the same placement."""
     return place(program, {node.name: placement for node in operator_nodes(program)})

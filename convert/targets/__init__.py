@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Required, TypedDict, Unpack
 
 from edge.artifact import Needs, Step
 from edge.contract import TensorSpec
@@ -106,62 +106,45 @@ class Target:
 TARGETS: Registry[Target] = Registry("target", "convert.targets", command="edge targets")
 
 
-def target(
-    id: str,
-    *,
-    runtime: str,
-    summary: str,
-    precisions: tuple[str, ...],
-    packages: tuple[str, ...],
-    extra: str,
-    execution: Execution,
-    unit: Unit = "cpu",
-    tasks: tuple[str, ...] = (),
-    sdks: tuple[str, ...] = (),
-    probe: Probe = nothing_missing,
-    rank: int = 0,
-) -> Callable[[Compile], Compile]:
+class Traits(TypedDict, total=False):
+    """What `@target` and `@target_family` take by name: the fields of `Target`."""
+
+    runtime: Required[str]
+    summary: Required[str]
+    precisions: Required[tuple[str, ...]]
+    packages: Required[tuple[str, ...]]
+    extra: Required[str]
+    execution: Required[Execution]
+    unit: Unit
+    tasks: tuple[str, ...]
+    sdks: tuple[str, ...]
+    probe: Probe
+
+
+def target(id: str, **traits: Unpack[Traits]) -> Callable[[Compile], Compile]:
     """Register a compile function: (program, precision, empty folder) → Compiled, files in the folder."""
 
     def decorate(function: Compile) -> Compile:
-        entry = Target(
-            id=id, runtime=runtime, summary=summary, precisions=precisions, packages=packages, extra=extra,
-            execution=execution, unit=unit, tasks=tasks, sdks=sdks, probe=probe, rank=rank, compile=function,
-        )  # fmt: skip
-        TARGETS.add(id, entry)
+        TARGETS.add(id, Target(id=id, compile=function, **traits))
         return function
 
     return decorate
 
 
 def target_family(
-    family: str,
-    *,
-    chips: tuple[str, ...],
-    runtime: str,
-    summary: str,
-    precisions: tuple[str, ...],
-    packages: tuple[str, ...],
-    extra: str,
-    execution: Execution,
-    unit: Unit = "npu",
-    tasks: tuple[str, ...] = (),
-    sdks: tuple[str, ...] = (),
-    probe: Probe = nothing_missing,
+    family: str, *, chips: tuple[str, ...], **traits: Unpack[Traits]
 ) -> Callable[[ChipCompile], ChipCompile]:
     """Register one target a chip, `family:chip`, for a compile function that takes the chip as its last argument.
 
     The list of chips is ours: vendors' compilers accept an unknown one and silently build for another. The first
-    stands for the family where one is enough.
+    stands for the family where one is enough. Unless `unit` says otherwise, the artifacts are made for NPUs.
     """
+    traits.setdefault("unit", "npu")
 
     def decorate(function: ChipCompile) -> ChipCompile:
         for rank, chip in enumerate(chips):
-            register = target(
-                f"{family}:{chip}", runtime=runtime, summary=summary, precisions=precisions, packages=packages,
-                extra=extra, execution=execution, unit=unit, tasks=tasks, sdks=sdks, probe=probe, rank=rank,
-            )  # fmt: skip
-            register(_for_chip(function, chip))
+            id = f"{family}:{chip}"
+            TARGETS.add(id, Target(id=id, rank=rank, compile=_for_chip(function, chip), **traits))
         return function
 
     return decorate

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from convert.targets._pt2e import quantize
-from convert.targets._qnn_equalize import equalize_channels
-from convert.targets._qnn_ranges import cut_saturated_ranges
+from convert.targets._pt2e import ACTIVATION_BITS, quantize, quantizer_step
+from convert.targets._pt2e_equalize import equalize_channels
+from convert.targets._pt2e_ranges import cut_saturated_ranges
 from edge.artifact import Step
 
 if TYPE_CHECKING:
@@ -35,19 +34,15 @@ def quantize_for_arm(program: Program, spec: Any, precision: str) -> tuple[Expor
         spell_relu6(module)
         equalize_channels(module, program.calibration_tensors())
 
+    def narrow(prepared: GraphModule) -> None:
+        cut_saturated_ranges(prepared, ACTIVATION_BITS[precision])
+
     wide = precision == "w8a16"
     config = get_symmetric_a16w8_quantization_config() if wide else get_symmetric_quantization_config()
     quantizer = EthosUQuantizer(spec)
     quantizer.set_global(_over_extremes(config))
-    exported = quantize(program, quantizer, rewrite=rewrite, narrow=cut_saturated_ranges)
-    options: dict[str, str | int | float | bool] = {
-        "weights": "int8 per channel",
-        "activations": "int16" if wide else "int8",
-        "observer": "min-max",
-        "pictures": len(program.calibration),
-        "bias_correction": True,
-    }
-    return exported, Step(tool="EthosUQuantizer", version=metadata.version("executorch"), options=options)
+    exported = quantize(program, quantizer, rewrite=rewrite, narrow=narrow)
+    return exported, quantizer_step("EthosUQuantizer", program, precision, observer="min-max")
 
 
 def _over_extremes(config: Any) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.delegation import Placement, operator_nodes
-from edge.artifact import Step
-from edge.delegation import Operator
+from convert.delegation import Placement, operator_nodes, place, with_folded
+from convert.targets import Compiled
+from edge.artifact import Needs, Step
 from edge.errors import EdgeError, TargetError
 
 if TYPE_CHECKING:
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
     from convert.program import Program
 
+FILE = "model.pte"
 MIN_RUNTIME = "executorch 1.5"
+PORTABLE = Placement("cpu", "portable")
 _MARK = "edge_operator"
 # Operators that lowering adds at the border of delegates.
 _BORDER = ("quantize_per", "dequantize_per", "aten._to", "dim_order_ops", "aten.clone", "clone", "aten.view", "alloc")
@@ -64,38 +68,73 @@ def delegates(module: GraphModule) -> Iterator[tuple[str, GraphModule]]:
             yield lowered.backend_id, lowered.original_module.graph_module
 
 
-def placements_of(
+def unexplained(node: Node) -> tuple[str, str]:
+    """Stand for a backend that says nothing about what it leaves."""
+    return "", ""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Say where a delegate's operators run, where the others do, and the reason and hint for a node that is left."""
+
+    taken: Placement
+    left: Placement = PORTABLE
+    explain: Callable[[Node], tuple[str, str]] = unexplained
+
+    def leave(self, node: Node) -> Placement:
+        """Return the placement of a lowered node outside the delegates."""
+        reason, hint = self.explain(node)
+        return Placement(self.left.unit, self.left.backend, reason or self.left.reason, hint or self.left.hint)
+
+
+def finish(
     program: Program,
-    module: GraphModule,
-    units: Mapping[str, Placement],
+    lowered: Any,
+    backend: Backend,
+    folder: Path,
     *,
-    left: Placement,
-    explain: Callable[[Node], tuple[str, str]] = lambda node: ("", ""),
-) -> dict[str, Placement]:
+    steps: tuple[Step, ...],
+    min_runtime: str = MIN_RUNTIME,
+) -> Compiled:
+    """Write model.pte of a tagged program's lowering into `folder` and say who runs each of its operators.
+
+    Raises TargetError if an accelerator took nothing, or if an operator that is left has no portable kernel.
+    """
+    module = lowered.exported_program().graph_module  # before memory planning adds operators
+    operators = place(program, placements_of(program, module, backend))
+    if backend.taken.unit != "cpu" and all(entry.unit == "cpu" for entry in operators):
+        first = f": {operators[0].op}: {operators[0].reason}" if operators else ": there are none"
+        raise TargetError(f"{backend.taken.backend} took none of {program.name}'s operators{first}")
+    (folder / FILE).write_bytes(_to_pte(program.name, lowered))
+    return Compiled(
+        inputs=program.contract.inputs,
+        outputs=program.contract.outputs,
+        steps=steps,
+        needs=Needs(min_runtime=min_runtime),
+        operators=operators,
+    )
+
+
+def placements_of(program: Program, module: GraphModule, backend: Backend) -> dict[str, Placement]:
     """Return where each operator of a tagged program runs in its lowered graph.
 
-    `units` gives a backend id's placement, `left` that of operators outside delegates, and `explain` the reason and
-    the hint for a lowered node that is left. An operator with parts on both sides counts as left. One without any
-    part in the lowered graph was folded into its users and goes with them.
+    An operator with parts on both sides counts as left. One without any part in the lowered graph was folded into its
+    users and goes with them, unless a part of unknown origin is left: then it counts as left too.
     """
     found: dict[str, Placement] = {}
-    for backend, graph_module in delegates(module):
-        for node in _calls(graph_module):
-            if name := origin(node):
-                found.setdefault(name, units[backend])
-    strays: list[Node] = []
-    for node in _calls(module):
-        reason, hint = explain(node)
-        if name := origin(node):
-            found[name] = Placement(left.unit, left.backend, reason or left.reason, hint or left.hint)
-        elif not operator(node).split(".", 1)[0].startswith(_BORDER):
-            strays.append(node)
-    if strays:  # parts of operators that a backend took apart without keeping the mark: nobody else's are missing
-        reason, hint = explain(strays[0])
-        for exported in operator_nodes(program):
-            if exported.name not in found:
-                found[exported.name] = Placement(left.unit, left.backend, reason or left.reason, hint or left.hint)
-    return _with_folded(program, found, left)
+    for _, graph_module in delegates(module):
+        found |= {name: backend.taken for node in _calls(graph_module) if (name := origin(node))}
+    outside = [node for node in _calls(module) if origin(node)]
+    found |= {origin(node): backend.leave(node) for node in outside}
+    strays = [node for node in _calls(module) if not origin(node) and not _is_border(node)]
+    if strays:  # parts of an operator that a backend took apart without keeping the mark
+        lost = backend.leave(strays[0])
+        found |= {node.name: lost for node in operator_nodes(program) if node.name not in found}
+    return with_folded(program, found, backend.left)
+
+
+def _is_border(node: Node) -> bool:
+    return operator(node).startswith(_BORDER)
 
 
 def _calls(module: GraphModule) -> Iterator[Node]:
@@ -104,37 +143,13 @@ def _calls(module: GraphModule) -> Iterator[Node]:
             yield node
 
 
-def _with_folded(program: Program, found: dict[str, Placement], left: Placement) -> dict[str, Placement]:
-    """Give operators that lowering folded away the placement of what uses them, or else of what they use."""
-    nodes = list(operator_nodes(program))
-    for node in reversed(nodes):
-        if node.name not in found:
-            users = [found[user.name] for user in node.users if user.name in found]
-            if users:
-                found[node.name] = Placement(users[0].unit, users[0].backend)  # the refusal was the user's own
-    for node in nodes:
-        if node.name not in found:
-            sources = [found[source.name] for source in node.all_input_nodes if source.name in found]
-            source = sources[0] if sources else left
-            found[node.name] = Placement(source.unit, source.backend)
-    return found
-
-
 def operator(node: Node) -> str:
     """Return the name of a lowered node's operator."""
     name: str = getattr(node.target, "__name__", str(node.target))
     return name
 
 
-def require_taken(target: str, operators: Sequence[Operator]) -> None:
-    """Raise TargetError if an accelerator took nothing: such a file is a CPU artifact under a wrong name."""
-    if all(operator.unit == "cpu" for operator in operators):
-        first = f": {operators[0].op}: {operators[0].reason}" if operators else ": there are none"
-        raise TargetError(f"{target} took none of the operators{first}")
-
-
-def to_pte(name: str, lowered: Any) -> bytes:
-    """Return the bytes of a lowered program's `.pte`; raises TargetError if it cannot be written."""
+def _to_pte(name: str, lowered: Any) -> bytes:
     try:
         data: bytes = lowered.to_executorch().buffer
     except Exception as error:  # an operator without a portable kernel, memory planning

@@ -27,6 +27,7 @@ from convert.targets._litert_origin import (
     place_operators,
     read_model,
     read_operators,
+    remaining,
     unnamed,
 )
 from edge.artifact import Needs, Step, write_atomic
@@ -222,18 +223,10 @@ def _detail(log: str) -> str:
 
 def _left_unnamed(made: bytes, operators: Sequence[FileOperator], refused: Mapping[int, str]) -> dict[int, str]:
     """Return the operators of the file before that the file after still has, though the log does not refuse them."""
-    model = read_model(made)
-    graph = model.subgraphs[0]
-    remaining = {
-        graph.tensors[int(tensor)].name.decode()
-        for operator in graph.operators
-        if kind_of(model.operatorCodes[operator.opcodeIndex]) != DISPATCH
-        for tensor in operator.outputs
-    }
     return {
         operator.index: f"{operator.kind} is left to the CPU without a reason"
-        for operator in operators
-        if operator.index not in refused and remaining & set(operator.outputs)
+        for operator in remaining(made, operators, DISPATCH)
+        if operator.index not in refused
     }
 
 

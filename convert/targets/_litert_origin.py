@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from convert.delegation import Placement, operator_nodes
+from convert.delegation import Placement, operator_nodes, with_folded
 from edge.delegation import Rejected
 
 if TYPE_CHECKING:
@@ -113,6 +113,22 @@ def _result_names(model: Any, program: Program) -> dict[int, str]:
     return {by_name[spec.name]: node.name for spec, node in pairs if spec.name in by_name}
 
 
+def remaining(made: bytes, operators: Sequence[FileOperator], compiled_kind: str) -> tuple[FileOperator, ...]:
+    """Return the operators of the file before that a made file still computes outside its `compiled_kind` operators.
+
+    An operator remains if a tensor of its results is still the result of an operator of another kind.
+    """
+    model = read_model(made)
+    graph = model.subgraphs[0]
+    results = {
+        graph.tensors[int(tensor)].name.decode()
+        for operator in graph.operators
+        if kind_of(model.operatorCodes[operator.opcodeIndex]) != compiled_kind
+        for tensor in operator.outputs
+    }
+    return tuple(operator for operator in operators if results & set(operator.outputs))
+
+
 def place_operators(
     program: Program, operators: Sequence[FileOperator], taken: Placement, left: Mapping[int, Placement]
 ) -> dict[str, Placement]:
@@ -131,7 +147,7 @@ def place_operators(
         name: next((left[index] for index in indices if index in left), taken)
         for name, indices in {**fused, **first}.items()
     }
-    return _with_folded(program, found, taken)
+    return with_folded(program, found, taken)
 
 
 def unnamed(operators: Sequence[FileOperator], left: Mapping[int, str]) -> tuple[Rejected, ...]:
@@ -145,22 +161,3 @@ def unnamed(operators: Sequence[FileOperator], left: Mapping[int, str]) -> tuple
         Rejected(op=kind, count=n, reason=reason, hint=_HINTS.get(kind, ""))
         for (kind, reason), n in sorted(counts.items())
     )
-
-
-def _with_folded(program: Program, found: dict[str, Placement], taken: Placement) -> dict[str, Placement]:
-    nodes = list(operator_nodes(program))
-    for node in reversed(nodes):
-        if node.name not in found:
-            users = [found[user.name] for user in node.users if user.name in found]
-            if users:
-                found[node.name] = _plain(users[0])
-    for node in nodes:
-        if node.name not in found:
-            sources = [found[source.name] for source in node.all_input_nodes if source.name in found]
-            found[node.name] = _plain(sources[0]) if sources else taken
-    return found
-
-
-def _plain(placement: Placement) -> Placement:
-    """Return the unit alone: what was folded away was not itself refused."""
-    return Placement(placement.unit, placement.backend)

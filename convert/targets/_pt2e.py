@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import sys
 import warnings
 from collections.abc import Callable
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from edge.artifact import Step
 from edge.errors import EdgeError, TargetError
 
 if TYPE_CHECKING:
@@ -14,6 +18,35 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from convert.program import Program
+
+
+ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
+
+
+def in_precision(
+    program: Program, precision: str, quantizing: Callable[[], tuple[ExportedProgram, Step]]
+) -> tuple[ExportedProgram, tuple[Step, ...]]:
+    """Return the program for a compiler that turns float32 into float16 by itself, or quantized by `quantizing`.
+
+    Raises Refused for fp16 if a weight exceeds float16, and what `quantizing` raises.
+    """
+    if precision == "fp16":
+        from convert.targets._half import check_half_range
+
+        check_half_range(program)
+        return program.exported, ()
+    exported, step = quantizing()
+    return exported, (step,)
+
+
+def quantizer_step(name: str, program: Program, precision: str, **options: str | int | float | bool) -> Step:
+    """Return the step that records a quantizer of ExecuTorch: 8-bit weights per output channel, and what was done."""
+    common: dict[str, str | int | float | bool] = {
+        "activation_bits": ACTIVATION_BITS[precision],
+        "pictures": len(program.calibration),
+        "bias_correction": True,
+    }
+    return Step(tool=name, version=metadata.version("executorch"), options={**common, **options})
 
 
 def leave(module: GraphModule) -> None:
@@ -47,7 +80,8 @@ def quantize(
         module = program.exported.module(check_guards=False)
         rewrite(module)
         original = copy.deepcopy(module)  # preparing changes the graph in place
-        with warnings.catch_warnings(), torch.no_grad():
+        # Quantizers print a line for every operator that stays in float; stdout is for results.
+        with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")  # torchao's own notes about torch
             prepared = prepare_pt2e(module, quantizer)
             for inputs in calibration:

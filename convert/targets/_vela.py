@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from convert.targets._litert_origin import FileOperator, kind_of, read_model
+from convert.targets._litert_origin import FileOperator, kind_of, read_model, remaining
 from edge.errors import TargetError
 
 CUSTOM = "ethos-u"
@@ -117,25 +117,13 @@ def estimates(row: Mapping[str, str]) -> dict[str, float]:
 
 
 def left_operators(made: bytes, operators: Sequence[FileOperator], log: str) -> dict[int, str]:
-    """Return the operators that are still the CPU's in the made file, by index in the file before, with Vela's reason.
-
-    An operator is the CPU's if a tensor of its results is still the result of an operator that is not the NPU's.
-    """
-    model = read_model(made)
-    graph = model.subgraphs[0]
-    remaining = {
-        graph.tensors[int(tensor)].name.decode()
-        for operator in graph.operators
-        if kind_of(model.operatorCodes[operator.opcodeIndex]) != CUSTOM
-        for tensor in operator.outputs
-    }
+    """Return the operators that are still the CPU's, by index in the file before, with Vela's words."""
     reasons = refusals(log)
     return {
         operator.index: next(
             (reasons[name] for name in operator.outputs if name in reasons), "left to the CPU by Vela without a reason"
         )
-        for operator in operators
-        if remaining & set(operator.outputs)
+        for operator in remaining(made, operators, CUSTOM)
     }
 
 

@@ -8,17 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convert.delegation import Placement, place
+from convert.delegation import Placement
 from convert.targets import Compiled, target
-from convert.targets._executorch import MIN_RUNTIME, executorch_step, lower, placements_of, tag_origins, to_pte
-from edge.artifact import Needs
+from convert.targets._executorch import Backend, executorch_step, finish, lower, tag_origins
 
 if TYPE_CHECKING:
     from torch.fx import Node
 
     from convert.program import Program
 
-TAKEN, LEFT = Placement("cpu", "XnnpackBackend"), Placement("cpu", "portable")
+TAKEN = Placement("cpu", "XnnpackBackend")
 
 
 @target(
@@ -48,16 +47,8 @@ def compile_xnnpack(program: Program, precision: str, folder: Path) -> Compiled:
     tag_origins(program)
     with _rejections() as reasons:
         lowered = lower(program.name, program.exported, [XnnpackPartitioner()])
-    module = lowered.exported_program().graph_module  # before memory planning adds operators
-    placements = placements_of(program, module, {"XnnpackBackend": TAKEN}, left=LEFT, explain=_explain(reasons))
-    (folder / "model.pte").write_bytes(to_pte(program.name, lowered))
-    return Compiled(
-        inputs=program.contract.inputs,
-        outputs=program.contract.outputs,
-        steps=(*program.steps[before:], executorch_step(partitioner="XnnpackPartitioner")),
-        needs=Needs(min_runtime=MIN_RUNTIME),
-        operators=place(program, placements),
-    )
+    steps = (*program.steps[before:], executorch_step(partitioner="XnnpackPartitioner"))
+    return finish(program, lowered, Backend(TAKEN, explain=_explain(reasons)), folder, steps=steps)
 
 
 def _explain(reasons: dict[str, str]) -> Callable[[Node], tuple[str, str]]:

@@ -14,19 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.delegation import Placement, operator_nodes, place
+from convert.delegation import Placement, operator_nodes
 from convert.targets import Compiled, target
 from convert.targets._executorch import (
     MIN_RUNTIME,
+    Backend,
     executorch_step,
+    finish,
     lower,
     operator,
     origin,
-    placements_of,
     tag_origins,
-    to_pte,
 )
-from edge.artifact import Needs
 
 if TYPE_CHECKING:
     from torch.fx import Node
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from convert.program import Program
 
 BACKEND = "CoreMLBackend"
-TAKEN, LEFT = Placement("npu", BACKEND), Placement("cpu", "portable")
+TAKEN = Placement("npu", BACKEND)
 
 _MINIMUM = "iOS16"  # the first whose programs may be fp16 from end to end
 _MIN_RUNTIME = f"{MIN_RUNTIME}, iOS 16 / macOS 13"
@@ -87,20 +86,11 @@ def compile_coreml(program: Program, precision: str, folder: Path) -> Compiled:
         )
         with backend_writes_packages():
             lowered = lower(program.name, program.exported, [partitioner])
-        module = lowered.exported_program().graph_module  # before memory planning adds operators
-        explain = _explain(messages, wrong)
-        placements = placements_of(program, module, {BACKEND: TAKEN}, left=LEFT, explain=explain)
-        (folder / "model.pte").write_bytes(to_pte(program.name, lowered))
-    step = executorch_step(
-        partitioner="CoreMLPartitioner", minimum_deployment_target=_MINIMUM, compute_precision=_COMPUTE[precision]
-    )
-    return Compiled(
-        inputs=program.contract.inputs,
-        outputs=program.contract.outputs,
-        steps=(step,),
-        needs=Needs(min_runtime=_MIN_RUNTIME),
-        operators=place(program, placements),
-    )
+        step = executorch_step(
+            partitioner="CoreMLPartitioner", minimum_deployment_target=_MINIMUM, compute_precision=_COMPUTE[precision]
+        )
+        backend = Backend(TAKEN, explain=_explain(messages, wrong))
+        return finish(program, lowered, backend, folder, steps=(step,), min_runtime=_MIN_RUNTIME)
 
 
 def _compile_specs(precision: str) -> list[Any]:

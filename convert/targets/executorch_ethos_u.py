@@ -7,20 +7,13 @@ graphs, so that the artifact can be executed without the NPU.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.delegation import Placement, place
+from convert.delegation import Placement
 from convert.targets import Compiled, target_family
-from convert.targets._executorch import (
-    MIN_RUNTIME,
-    executorch_step,
-    operator,
-    placements_of,
-    require_taken,
-    tag_origins,
-    to_pte,
-)
+from convert.targets._executorch import FILE, MIN_RUNTIME, Backend, executorch_step, finish, operator, tag_origins
 from edge.artifact import Needs
 from edge.errors import MissingError
 
@@ -30,7 +23,7 @@ if TYPE_CHECKING:
     from convert.program import Program
 
 SDK = "ethos-u"
-TAKEN, LEFT = Placement("npu", "EthosUBackend"), Placement("cpu", "portable")
+TAKEN = Placement("npu", "EthosUBackend")
 
 # Accelerators and their multiply-accumulates per cycle; the list is Vela's.
 CHIPS = (
@@ -71,24 +64,15 @@ def compile_ethos_u(program: Program, precision: str, folder: Path, chip: str) -
     spec = _compile_spec(chip)
     exported, quantized = quantize_for_arm(program, spec, precision)
     lowering = lower_to_ethos_u(program.name, exported, spec)
-    edge = lowering.manager.exported_program()
-    units = {TAKEN.backend: TAKEN}
-    placements = placements_of(program, edge.graph_module, units, left=LEFT, explain=_explain(lowering.reasons))
-    write_reference(folder, edge, lowering.runs)
-    operators = place(program, placements)
-    require_taken(f"executorch-ethos-u:{chip}", operators)
-    data = to_pte(program.name, lowering.manager)
-    (folder / "model.pte").write_bytes(data)
+    steps = (quantized, executorch_step(partitioner="EthosUPartitioner", flags=" ".join(spec.compiler_flags)))
+    write_reference(folder, lowering.manager.exported_program(), lowering.runs)  # writing the .pte changes the graph
+    compiled = finish(
+        program, lowering.manager, Backend(TAKEN, explain=_explain(lowering.reasons)), folder, steps=steps
+    )
     estimates = total_estimates(lowering.runs)
     arena = estimates.get("sram_bytes", 0) + estimates.get("dram_bytes", 0)
-    return Compiled(
-        inputs=program.contract.inputs,
-        outputs=program.contract.outputs,
-        steps=(quantized, executorch_step(partitioner="EthosUPartitioner", flags=" ".join(spec.compiler_flags))),
-        needs=Needs(min_runtime=MIN_RUNTIME, ram_bytes=int(len(data) + arena)),
-        operators=operators,
-        estimates=estimates,
-    )
+    ram_bytes = int((folder / FILE).stat().st_size + arena)
+    return replace(compiled, estimates=estimates, needs=Needs(min_runtime=MIN_RUNTIME, ram_bytes=ram_bytes))
 
 
 def check_packages() -> None:

@@ -6,22 +6,13 @@ of MediaTek's NeuroPilot Express SDK.
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.delegation import Placement, place
+from convert.delegation import Placement
 from convert.targets import Compiled, target_family
-from convert.targets._executorch import (
-    MIN_RUNTIME,
-    executorch_step,
-    lower,
-    placements_of,
-    require_taken,
-    tag_origins,
-    to_pte,
-)
-from edge.artifact import Needs, Step
+from convert.targets._executorch import Backend, executorch_step, finish, lower, tag_origins
+from edge.artifact import Step
 from edge.errors import MissingError
 
 if TYPE_CHECKING:
@@ -58,23 +49,15 @@ def compile_mediatek(program: Program, precision: str, folder: Path, chip: str) 
     from executorch.exir import EdgeCompileConfig
     from executorch.exir.backend.compile_spec_schema import CompileSpec
 
+    from convert.targets._pt2e import in_precision
+
     tag_origins(program)
-    exported, steps = _prepared(program, precision, neuropilot)
+    exported, steps = in_precision(program, precision, lambda: _quantized(program, precision, neuropilot))
     partitioner = neuropilot.NeuropilotPartitioner([CompileSpec("platform-config", chip.encode())])
     config = EdgeCompileConfig(_check_ir_validity=False)  # the quantized operators are not in the core set
     lowered = lower(program.name, exported, [partitioner], compile_config=config)
-    module = lowered.exported_program().graph_module
-    placements = placements_of(program, module, {TAKEN.backend: TAKEN}, left=LEFT)
-    operators = place(program, placements)
-    require_taken(f"executorch-mediatek:{chip}", operators)
-    (folder / "model.pte").write_bytes(to_pte(program.name, lowered))
-    return Compiled(
-        inputs=program.contract.inputs,
-        outputs=program.contract.outputs,
-        steps=(*steps, executorch_step(partitioner="NeuropilotPartitioner", platform=chip)),
-        needs=Needs(min_runtime=MIN_RUNTIME),
-        operators=operators,
-    )
+    steps = (*steps, executorch_step(partitioner="NeuropilotPartitioner", platform=chip))
+    return finish(program, lowered, Backend(TAKEN, LEFT), folder, steps=steps)
 
 
 def _neuropilot() -> Any:
@@ -87,20 +70,10 @@ def _neuropilot() -> Any:
     return neuropilot
 
 
-def _prepared(program: Program, precision: str, neuropilot: Any) -> tuple[ExportedProgram, tuple[Step, ...]]:
-    if precision == "fp16":
-        from convert.targets._half import check_half_range
-
-        check_half_range(program)
-        return program.exported, ()
-    from convert.targets._pt2e import quantize
+def _quantized(program: Program, precision: str, neuropilot: Any) -> tuple[ExportedProgram, Step]:
+    from convert.targets._pt2e import quantize, quantizer_step
 
     quantizer = neuropilot.NeuropilotQuantizer()
     quantizer.setup_precision(neuropilot.Precision[_PRECISIONS[precision]])
     exported = quantize(program, quantizer, fold_weights=False)
-    options: dict[str, str | int | float | bool] = {
-        "precision": _PRECISIONS[precision],
-        "pictures": len(program.calibration),
-        "bias_correction": True,
-    }
-    return exported, (Step(tool="NeuropilotQuantizer", version=metadata.version("executorch"), options=options),)
+    return exported, quantizer_step("NeuropilotQuantizer", program, precision)

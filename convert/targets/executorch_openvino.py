@@ -14,18 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from convert.delegation import Placement, place
+from convert.delegation import Placement
 from convert.targets import Compiled, target
-from convert.targets._executorch import (
-    MIN_RUNTIME,
-    executorch_step,
-    lower,
-    operator,
-    placements_of,
-    tag_origins,
-    to_pte,
-)
-from edge.artifact import Needs
+from convert.targets._executorch import MIN_RUNTIME, Backend, executorch_step, finish, lower, operator, tag_origins
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -35,7 +26,7 @@ if TYPE_CHECKING:
 
 BACKEND = "OpenvinoBackend"
 DEVICE = "CPU"  # OpenVINO's NPU and GPU plugins compile only where there is such a device
-TAKEN, LEFT = Placement("cpu", BACKEND), Placement("cpu", "portable")
+TAKEN = Placement("cpu", BACKEND)
 
 
 @target(
@@ -56,17 +47,10 @@ def compile_openvino(program: Program, precision: str, folder: Path) -> Compiled
         partitioner = _partitioner()([CompileSpec("device", DEVICE.encode())])
         partitioner.ops_to_not_decompose = _kept_whole
         lowered = lower(program.name, program.exported, [partitioner])
-    module = lowered.exported_program().graph_module  # before memory planning adds operators
-    placements = placements_of(program, module, {BACKEND: TAKEN}, left=LEFT, explain=_explain(refused))
-    (folder / "model.pte").write_bytes(to_pte(program.name, lowered))
-    step = executorch_step(partitioner="OpenvinoPartitioner", device=DEVICE, openvino=metadata.version("openvino"))
-    return Compiled(
-        inputs=program.contract.inputs,
-        outputs=program.contract.outputs,
-        steps=(step,),
-        needs=Needs(min_runtime=f"{MIN_RUNTIME}, openvino {metadata.version('openvino')}"),
-        operators=place(program, placements),
-    )
+    version = metadata.version("openvino")
+    steps = (executorch_step(partitioner="OpenvinoPartitioner", device=DEVICE, openvino=version),)
+    backend = Backend(TAKEN, explain=_explain(refused))
+    return finish(program, lowered, backend, folder, steps=steps, min_runtime=f"{MIN_RUNTIME}, openvino {version}")
 
 
 def _partitioner() -> Any:

@@ -6,29 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convert.delegation import Placement, place
+from convert.delegation import Placement
 from convert.hints import qualcomm_hint
 from convert.targets import Compiled, target_family
-from convert.targets._executorch import (
-    MIN_RUNTIME,
-    executorch_step,
-    operator,
-    placements_of,
-    require_taken,
-    tag_origins,
-    to_pte,
-)
-from edge.artifact import Needs, Step
+from convert.targets._executorch import Backend, executorch_step, finish, operator, tag_origins
 from edge.errors import Refused
 from edge.runtimes.executorch_qnn import SDK, check_environment, load_quantized_kernels
 
 if TYPE_CHECKING:
-    from torch.export import ExportedProgram
     from torch.fx import Node
 
     from convert.program import Program
 
-TAKEN, LEFT = Placement("npu", "QnnBackend"), Placement("cpu", "portable")
+TAKEN = Placement("npu", "QnnBackend")
 
 # Every chip that executorch 1.5.1 knows, with its Hexagon version.
 CHIPS = {
@@ -78,43 +68,21 @@ def compile_qnn(program: Program, precision: str, folder: Path, chip: str) -> Co
     """
     _check_precision(precision, chip)
     check_environment()
+    from convert.targets._pt2e import in_precision
+    from convert.targets._qnn_lower import lower_to_qnn
+    from convert.targets._qnn_quantize import quantize_for_qnn
+
     load_quantized_kernels()
     tag_origins(program)
-    exported, steps = _prepared(program, precision, chip)
-
-    from convert.targets._qnn_lower import lower_to_qnn
-
+    exported, steps = in_precision(program, precision, lambda: quantize_for_qnn(program, precision, chip))
     lowered, reasons = lower_to_qnn(program.name, exported, chip, half=precision == "fp16")
-    module = lowered.exported_program().graph_module
-    placements = placements_of(program, module, {TAKEN.backend: TAKEN}, left=LEFT, explain=_explain(reasons))
-    operators = place(program, placements)
-    require_taken(f"executorch-qnn:{chip}", operators)
-    (folder / "model.pte").write_bytes(to_pte(program.name, lowered))
-    return Compiled(
-        inputs=program.contract.inputs,
-        outputs=program.contract.outputs,
-        steps=(*steps, executorch_step(partitioner="QnnPartitioner", chip=chip, sdk=SDK)),
-        needs=Needs(min_runtime=MIN_RUNTIME),
-        operators=operators,
-    )
+    steps = (*steps, executorch_step(partitioner="QnnPartitioner", chip=chip, sdk=SDK))
+    return finish(program, lowered, Backend(TAKEN, explain=_explain(reasons)), folder, steps=steps)
 
 
 def _check_precision(precision: str, chip: str) -> None:
     if precision == "fp16" and chip in WITHOUT_HALF:
         raise Refused(f"{chip} (Hexagon v{CHIPS[chip]}) does not compute in float16; the nearest that it has is w8a16")
-
-
-def _prepared(program: Program, precision: str, chip: str) -> tuple[ExportedProgram, tuple[Step, ...]]:
-    """Return the program in the precision: the compiler itself turns float32 into float16."""
-    if precision == "fp16":
-        from convert.targets._half import check_half_range
-
-        check_half_range(program)
-        return program.exported, ()
-    from convert.targets._qnn_quantize import quantize
-
-    exported, step = quantize(program, precision, chip)
-    return exported, (step,)
 
 
 def _explain(reasons: dict[str, str]) -> Callable[[Node], tuple[str, str]]:

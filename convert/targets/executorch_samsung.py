@@ -8,23 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from convert.delegation import Placement, place
+from convert.delegation import Placement
 from convert.targets import Compiled, target_family
-from convert.targets._executorch import (
-    MIN_RUNTIME,
-    executorch_step,
-    lower,
-    placements_of,
-    require_taken,
-    tag_origins,
-    to_pte,
-)
-from edge.artifact import Needs, Step
+from convert.targets._executorch import Backend, executorch_step, finish, lower, tag_origins
+from edge.artifact import Step
 from edge.errors import MissingError
 
 if TYPE_CHECKING:
@@ -63,22 +54,14 @@ def compile_samsung(program: Program, precision: str, folder: Path, chip: str) -
     from executorch.backends.samsung.serialization.compile_options import gen_samsung_backend_compile_spec
     from executorch.backends.samsung.utils.export_utils import get_edge_compile_config
 
+    from convert.targets._pt2e import in_precision
+
     tag_origins(program)
-    exported, steps = _prepared(program, precision)
+    exported, steps = in_precision(program, precision, lambda: _quantized(program, precision))
     partitioner = EnnPartitioner([gen_samsung_backend_compile_spec(chip)])
     lowered = lower(program.name, exported, [partitioner], compile_config=get_edge_compile_config())
-    module = lowered.exported_program().graph_module
-    placements = placements_of(program, module, {TAKEN.backend: TAKEN}, left=LEFT)
-    operators = place(program, placements)
-    require_taken(f"executorch-samsung:{chip}", operators)
-    (folder / "model.pte").write_bytes(to_pte(program.name, lowered))
-    return Compiled(
-        inputs=program.contract.inputs,
-        outputs=program.contract.outputs,
-        steps=(*steps, executorch_step(partitioner="EnnPartitioner", chipset=chip)),
-        needs=Needs(min_runtime=MIN_RUNTIME),
-        operators=operators,
-    )
+    steps = (*steps, executorch_step(partitioner="EnnPartitioner", chipset=chip))
+    return finish(program, lowered, Backend(TAKEN, LEFT), folder, steps=steps)
 
 
 def load_adaptors() -> None:
@@ -99,20 +82,9 @@ def load_adaptors() -> None:
         ) from error
 
 
-def _prepared(program: Program, precision: str) -> tuple[ExportedProgram, tuple[Step, ...]]:
-    if precision == "fp16":
-        from convert.targets._half import check_half_range
-
-        check_half_range(program)
-        return program.exported, ()
+def _quantized(program: Program, precision: str) -> tuple[ExportedProgram, Step]:
     from executorch.backends.samsung.quantizer import EnnQuantizer
 
-    from convert.targets._pt2e import quantize
+    from convert.targets._pt2e import quantize, quantizer_step
 
-    exported = quantize(program, EnnQuantizer(), fold_weights=False)  # 8 bits, per channel
-    options: dict[str, str | int | float | bool] = {
-        "precision": "A8W8",
-        "pictures": len(program.calibration),
-        "bias_correction": True,
-    }
-    return exported, (Step(tool="EnnQuantizer", version=metadata.version("executorch"), options=options),)
+    return quantize(program, EnnQuantizer(), fold_weights=False), quantizer_step("EnnQuantizer", program, precision)

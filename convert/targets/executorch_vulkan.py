@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.delegation import Placement, place
+from convert.delegation import Placement
 from convert.targets import Compiled, target
-from convert.targets._executorch import MIN_RUNTIME, executorch_step, lower, placements_of, tag_origins, to_pte
-from edge.artifact import Needs
+from convert.targets._executorch import MIN_RUNTIME, Backend, executorch_step, finish, lower, tag_origins
 
 if TYPE_CHECKING:
     from torch.fx import Node
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from convert.program import Program
 
 BACKEND = "VulkanBackend"
-TAKEN, LEFT = Placement("gpu", BACKEND), Placement("cpu", "portable")
+TAKEN = Placement("gpu", BACKEND)
 _HINTS = {
     "dtype not supported": "compute in float32 or int32",
     "op does not support high dim tensors": "keep tensors to 4 dimensions",
@@ -51,16 +50,9 @@ def compile_vulkan(program: Program, precision: str, folder: Path) -> Compiled:
     tag_origins(program)
     with _rejections() as reasons:
         lowered = lower(program.name, program.exported, [VulkanPartitioner({"force_fp16": half})])
-    module = lowered.exported_program().graph_module  # before memory planning adds operators
-    placements = placements_of(program, module, {BACKEND: TAKEN}, left=LEFT, explain=_explain(reasons))
-    (folder / "model.pte").write_bytes(to_pte(program.name, lowered))
-    return Compiled(
-        inputs=program.contract.inputs,
-        outputs=program.contract.outputs,
-        steps=(executorch_step(partitioner="VulkanPartitioner", force_fp16=half),),
-        needs=Needs(min_runtime=f"{MIN_RUNTIME}, Vulkan 1.1"),
-        operators=place(program, placements),
-    )
+    steps = (executorch_step(partitioner="VulkanPartitioner", force_fp16=half),)
+    backend = Backend(TAKEN, explain=_explain(reasons))
+    return finish(program, lowered, backend, folder, steps=steps, min_runtime=f"{MIN_RUNTIME}, Vulkan 1.1")
 
 
 def _explain(reasons: dict[str, str]) -> Callable[[Node], tuple[str, str]]:

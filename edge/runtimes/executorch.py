@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from edge.artifact import Artifact, Mode
 from edge.contract import TensorSpec
-from edge.errors import InputError, MissingError, TargetError
+from edge.errors import MissingError, TargetError
 from edge.runtimes import Session, runtime
+from edge.runtimes._inputs import checked_input
 from edge.threads import thread_count
 
 
@@ -43,7 +44,7 @@ class ExecutorchSession:
         """Run once; raises InputError for a missing input or a wrong shape or dtype, TargetError if execution fails."""
         import torch
 
-        tensors = [torch.from_numpy(np.ascontiguousarray(_checked(inputs, spec))) for spec in self._inputs]
+        tensors = [torch.from_numpy(np.ascontiguousarray(checked_input(inputs, spec))) for spec in self._inputs]
         with self._lock:
             try:
                 outputs = self._method.call(tensors, clone_outputs=False)
@@ -87,14 +88,3 @@ def set_threads(count: int) -> None:
     """
     if bindings()._threadpool_get_thread_count() != count:
         bindings()._unsafe_reset_threadpool(count)
-
-
-def _checked(inputs: Mapping[str, NDArray[Any]], spec: TensorSpec) -> NDArray[Any]:
-    if spec.name not in inputs:
-        raise InputError(f"input {spec.name!r} is missing; given: {', '.join(sorted(inputs)) or 'none'}")
-    array = inputs[spec.name]
-    if array.shape != spec.shape or array.dtype.name != spec.dtype:
-        raise InputError(
-            f"input {spec.name!r} is {list(array.shape)} {array.dtype.name}; expected {list(spec.shape)} {spec.dtype}"
-        )
-    return array

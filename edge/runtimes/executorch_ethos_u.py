@@ -12,8 +12,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edge.artifact import Artifact, Mode
-from edge.errors import InputError, Unexecutable
+from edge.errors import Unexecutable
 from edge.runtimes import Session, runtime
+from edge.runtimes._inputs import checked_input
 from edge.runtimes._tosa import Player, read_schedule
 
 
@@ -30,12 +31,8 @@ class EthosUSession:
         self._player = player
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Run once; raises InputError for a missing input, TargetError if an operator cannot be computed."""
-        for spec in self._inputs:
-            if spec.name not in inputs:
-                given = ", ".join(sorted(inputs)) or "none"
-                raise InputError(f"input {spec.name!r} is missing; given: {given}")
-        results = self._player.play(tuple(inputs[spec.name] for spec in self._inputs))
+        """Run once; raises InputError for a missing or wrong input, TargetError if an operator cannot be computed."""
+        results = self._player.play(tuple(checked_input(inputs, spec) for spec in self._inputs))
         return {spec.name: array for spec, array in zip(self._outputs, results, strict=True)}
 
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from edge.artifact import Artifact, Mode
 from edge.contract import TensorSpec
-from edge.errors import InputError, MissingError, TargetError
+from edge.errors import MissingError, TargetError
 from edge.runtimes import Session, runtime
+from edge.runtimes._inputs import checked_input
 
 PROVIDER = "QNNExecutionProvider"
 _INSTALL = "edge sdk install qnn"
@@ -32,7 +33,7 @@ class OnnxQnnSession:
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run once; raises InputError for a missing input or a wrong shape or dtype, TargetError if execution fails."""
-        feeds = {spec.name: np.ascontiguousarray(_checked(inputs, spec)) for spec in self._inputs}
+        feeds = {spec.name: np.ascontiguousarray(checked_input(inputs, spec)) for spec in self._inputs}
         try:
             results = self._session.run(self._outputs, feeds)
         except Exception as error:  # ONNX Runtime's exceptions share no base of their own
@@ -124,14 +125,3 @@ def _devices(folder: Path) -> list[Any]:
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message."""
     return str(error).strip().split("\n", 1)[0]
-
-
-def _checked(inputs: Mapping[str, NDArray[Any]], spec: TensorSpec) -> NDArray[Any]:
-    if spec.name not in inputs:
-        raise InputError(f"input {spec.name!r} is missing; given: {', '.join(sorted(inputs)) or 'none'}")
-    array = inputs[spec.name]
-    if array.shape != spec.shape or array.dtype.name != spec.dtype:
-        raise InputError(
-            f"input {spec.name!r} is {list(array.shape)} {array.dtype.name}; expected {list(spec.shape)} {spec.dtype}"
-        )
-    return array

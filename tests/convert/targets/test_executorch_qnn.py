@@ -15,8 +15,8 @@ from convert.export import export
 from convert.prepare import prepare
 from convert.program import Model, Program
 from convert.targets import TARGETS, families
-from convert.targets._qnn_equalize import equalize_channels
-from convert.targets._qnn_ranges import cut_saturated_ranges, saturation
+from convert.targets._pt2e_equalize import equalize_channels
+from convert.targets._pt2e_ranges import cut_saturated_ranges, saturation
 from convert.targets.executorch_qnn import CHIPS, WITHOUT_HALF, compile_qnn
 from edge.artifact import Source, read_manifest
 from edge.contract import Contract, Preprocess, TensorSpec
