@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from convert.program import Program
 
-SDK = "samsung-ai-litecore"
+SDK = "samsung-litecore-executorch"
 ROOT = "EXYNOS_AI_LITECORE_ROOT"
 TAKEN = Placement("npu", "EnnBackend")
 LEFT = Placement("cpu", "portable", "the Enn backend has no builder for it")

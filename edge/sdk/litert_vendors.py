@@ -1,12 +1,10 @@
-"""The SDKs that LiteRT's compiler plugins load for MediaTek, Google Tensor and Samsung chips: only their makers hand
+"""The SDKs that LiteRT's compiler plugins load for MediaTek and Google Tensor chips: only their makers hand
 them out, also to the packages ai-edge-litert-sdk-*, which download them while they are installed.
 """
 
 from __future__ import annotations
 
 from edge.sdk import Sdk, sdk
-
-_LITECORE = "lib/x86_64-linux"
 
 
 @sdk
@@ -38,20 +36,4 @@ def google_tensor() -> Sdk:
         obtain="the folder of the library that `pip install ai-edge-litert-sdk-google-tensor` downloads",
         required=("liblitert_plugin_compiler.so",),
         variables={"LD_LIBRARY_PATH": "{root}"},
-    )
-
-
-@sdk
-def samsung_litecore() -> Sdk:
-    """Describe Exynos AI LiteCore's folder."""
-    return Sdk(
-        name="samsung-litecore",
-        group="samsung-litecore",
-        title="Samsung Exynos AI LiteCore",
-        vendor="Samsung",
-        version="1",
-        licence="Samsung's own licence, accepted when downloading",
-        obtain="the folder above lib/x86_64-linux that `pip install ai-edge-litert-sdk-samsung-nightly` downloads",
-        required=(f"{_LITECORE}/libgraph_wrapper.so", f"{_LITECORE}/libgraphgen_api.so"),
-        variables={"EXYNOS_AI_LITECORE_ROOT": "{root}", "LD_LIBRARY_PATH": f"{{root}}/{_LITECORE}"},
     )

@@ -173,7 +173,7 @@ def test_mediatek_gets_the_quantized_graph_and_the_platform(
 def test_samsung_gets_the_quantized_graph_and_the_chip(
     prepared: Path, tmp_path: Path, standin: Callable[[str, dict[str, str]], Path]
 ) -> None:
-    record = standin("samsung-ai-litecore", LITECORE)
+    record = standin("samsung-litecore-executorch", LITECORE)
     with pytest.raises(TargetError, match="a stand-in for Exynos AI LiteCore compiles nothing"):
         compile_here(SAMSUNG, "int8", prepared, tmp_path / "out")
     chip = (9955).to_bytes(4, "little")
