@@ -1,4 +1,4 @@
-"""Samsung's Exynos AI LiteCore: only Samsung hands it out. LiteRT's plugin loads it; ExecuTorch needs adaptors with it."""
+"""Samsung's Exynos AI LiteCore, which only Samsung hands out: LiteRT's plugin loads it, ExecuTorch needs adaptors too."""
 
 from __future__ import annotations
 
