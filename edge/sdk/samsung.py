@@ -1,4 +1,4 @@
-"""Samsung's Exynos AI LiteCore, which only Samsung hands out: LiteRT's plugin loads it, ExecuTorch needs adaptors too."""
+"""Samsung's Exynos AI LiteCore, which only Samsung hands out; LiteRT loads it, ExecuTorch needs adaptors with it."""
 
 from __future__ import annotations
 
