@@ -6,11 +6,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from convert.targets import TARGETS
 from edge.artifact import Manifest, Parity, read_manifest
 from edge.errors import EdgeError, MissingError, Refused
 from edge.jobs import Job, Usage, measure_job, run_job
 from edge.report.records import Status, TargetReport, now
+from quant.recipe import PLAIN, Recipe
 
 COMPILE_TIMEOUT_S = 1800.0
 VERIFY_TIMEOUT_S = 1800.0
@@ -22,6 +25,7 @@ class Build:
 
     target: str
     precision: str
+    recipe: Recipe = PLAIN
 
     @property
     def folder_name(self) -> str:
@@ -66,6 +70,7 @@ def compile_in_child(build: Build, prepared: Path, folder: Path, log: Path) -> U
         "prepared": str(prepared),
         "target": build.target,
         "precision": build.precision,
+        "recipe": msgspec.to_builtins(build.recipe),
         "folder": str(folder),
     }
     job = Job(

@@ -17,6 +17,7 @@ from convert.targets import TARGETS, Compiled, Target
 from edge.artifact import Artifact, Manifest, encode_json, list_files, write_atomic, write_manifest
 from edge.delegation import DELEGATION, DelegationReport, summarize
 from quant.precision import PRECISIONS
+from quant.recipe import Recipe
 
 
 def compile_job(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,6 +26,7 @@ def compile_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     program = load_program(prepared)
     if PRECISIONS[payload["precision"]].calibrated:
         program = replace(program, calibration=calibration_inputs(prepared))
+    program = replace(program, recipe=msgspec.convert(payload["recipe"], Recipe))
     artifact = compile_program(program, payload["target"], payload["precision"], Path(payload["folder"]))
     return {"files": [entry.name for entry in artifact.manifest.files]}
 
@@ -72,5 +74,6 @@ def _signature(program: Program, target: Target, precision: str, compiled: Compi
         precision,
         str(compiled.operators),
         str(compiled.steps),
+        str(program.recipe),
         hashlib.sha256(b"".join(calibration)).hexdigest(),
     )

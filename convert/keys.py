@@ -19,6 +19,7 @@ from edge.store import content_key
 from edge.threads import thread_count
 from edge.versions import installed_version
 from edge.zoo import MODELS
+from quant.recipe import PLAIN, Recipe
 
 _MAX_SOURCES = 2000
 _SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "site-packages", "build", "dist"})
@@ -32,6 +33,7 @@ class ModelRequest:
     checkpoint: Path | None = None
     contract: Contract | None = None
     images: tuple[Path, ...] = ()
+    calibration: tuple[Path, ...] = ()  # pictures to measure ranges on; without any, cuts of the images serve
     own_images: bool = False  # the user named the pictures: a model that takes none is then an error
     random_weights: bool = False
 
@@ -46,17 +48,20 @@ def prepared_key(request: ModelRequest) -> str:
         msgspec.json.encode(request.contract).decode() if request.contract else "",
         str((request.random_weights, request.own_images)),
         *(file_digest(existing(image)) for image in request.images),
+        "calibration",
+        *(file_digest(existing(image)) for image in request.calibration),
         installed_version("torch"),
         kit_digest(),
     )
 
 
-def artifact_key(prepared: str, target: Target, precision: str, launches: int) -> str:
+def artifact_key(prepared: str, target: Target, precision: str, launches: int, recipe: Recipe = PLAIN) -> str:
     """Return the key of a finished artifact and its measurements."""
     versions = [f"{name}={installed_version(name)}" for name in ("torch", *target.packages)]
     versions += [f"{name}={SDKS[name].identity()}" for name in target.sdks]
     return content_key(
-        "artifact", prepared, target.id, precision, *versions, str(launches), host_name(), str(thread_count())
+        *("artifact", prepared, target.id, precision, str(recipe), *versions),
+        *(str(launches), host_name(), str(thread_count())),
     )
 
 

@@ -18,6 +18,7 @@ from edge.artifact import Source, Step
 from edge.contract import Contract
 from edge.errors import Refused
 from edge.store import content_key
+from quant.recipe import PLAIN, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Program:
     source: Source
     steps: tuple[Step, ...] = field(default=())
     calibration: tuple[Arrays, ...] = field(default=(), repr=False)  # real inputs, for precisions that need ranges
+    recipe: Recipe = PLAIN
 
     def calibration_tensors(self) -> list[tuple[torch.Tensor, ...]]:
         """Return the calibration inputs in the contract's order; raises Refused if there are none."""

@@ -181,7 +181,7 @@ def _build_all(
     rows: dict[Build, TargetReport] = {}
     todo: list[Build] = []
     for build in builds:
-        key = artifact_key(prepared.key, TARGETS[build.target], build.precision, launches)
+        key = artifact_key(prepared.key, TARGETS[build.target], build.precision, launches, build.recipe)
         if row := cached_result(key, staging / build.folder_name):
             rows[build] = row
             progress(f"cached   {build}")
@@ -198,7 +198,7 @@ def _build_all(
     for build in todo:
         if rows[build].status == "ok":
             rows[build] = _time(build, rows[build], out, staging, launches, progress)
-            key = artifact_key(prepared.key, TARGETS[build.target], build.precision, launches)
+            key = artifact_key(prepared.key, TARGETS[build.target], build.precision, launches, build.recipe)
             keep_result(key, rows[build], staging / build.folder_name)
     return [_publish(build, rows[build], staging, out) for build in builds]
 

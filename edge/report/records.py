@@ -12,6 +12,7 @@ import msgspec
 from edge.artifact import FileEntry, Parity, Source, Step
 from edge.delegation import Delegation
 from edge.errors import InputError
+from edge.evaluation import Evaluation
 from edge.phones import PhoneChoice
 from edge.profile.protocol import Latency, host_name
 from edge.versions import installed_version
@@ -36,6 +37,7 @@ class TargetReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     bytes: int = 0
     steps: tuple[Step, ...] = ()
     parity: Parity | None = None
+    evaluation: Evaluation | None = None
     delegation: Delegation | None = None
     unmet: tuple[str, ...] = ()  # what --require-unit asked for and this build does not reach
     latency: Latency | None = None

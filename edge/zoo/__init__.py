@@ -28,12 +28,20 @@ class Limits:
     task: Mapping[str, float] = field(default_factory=dict)  # by metric; overrides the task's own limit
 
 
+# Rounding to 8 bits moves single values far: what is decoded from them decides.
+_EIGHT_BITS = Limits(relative=0.25, psnr_db=20.0, task={"OKS": 0.95, "mean IoU": 0.97, "detection similarity": 0.8})
+_EIGHT_BIT_WEIGHTS = Limits(
+    relative=0.1, psnr_db=30.0, task={"OKS": 0.98, "mean IoU": 0.98, "detection similarity": 0.9}
+)
 DEFAULT_LIMITS: Mapping[str, Limits] = {
     "fp32": Limits(relative=1e-3),
     "fp16": Limits(relative=3e-2, psnr_db=40.0),
-    # Rounding to 8 bits moves single values far: what is decoded from them decides.
-    "int8": Limits(relative=0.25, psnr_db=20.0, task={"OKS": 0.95, "mean IoU": 0.97, "detection similarity": 0.8}),
-    "w8a16": Limits(relative=0.1, psnr_db=30.0, task={"OKS": 0.98, "mean IoU": 0.98, "detection similarity": 0.9}),
+    "int8": _EIGHT_BITS,
+    "mixed": _EIGHT_BITS,
+    "int8-dynamic": _EIGHT_BITS,
+    "w4": _EIGHT_BITS,
+    "w8": _EIGHT_BIT_WEIGHTS,
+    "w8a16": _EIGHT_BIT_WEIGHTS,
 }
 
 

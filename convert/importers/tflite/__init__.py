@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.contract import TensorSpec
+from edge.errors import ContractError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,4 +31,10 @@ def import_tflite(path: Path) -> ImportedGraph:
     """
     from convert.importers.tflite.importer import build
 
-    return build(Path(path))
+    path = Path(path)
+    try:
+        return build(path)
+    except ContractError as error:  # of a tensor, which does not know the file that it came from
+        if path.name in str(error):
+            raise
+        raise ContractError(f"{path.name}: {error}") from None

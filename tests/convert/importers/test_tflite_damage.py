@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_tflite_operators import conv
 from tflite_files import Draft
@@ -93,6 +93,7 @@ _WORDS = st.one_of(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 2**31 - 1, 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.integers(0, 10**6), _WORDS), min_size=1, max_size=4))
+@example(changes=[(2960, 0)])  # an input without rows
 def test_mutated_files_never_crash(changes: list[tuple[int, int]], small: bytes, tmp_path: Path) -> None:
     data = bytearray(small)
     for place, word in changes:
