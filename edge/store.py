@@ -2,7 +2,7 @@
 
     CACHE/files/<sha256>/<name>      verified files; read-only once there
     CACHE/packages/<package>/        archives as pip and npm delivered them, so that a second file costs nothing
-    CACHE/{prepared,artifacts}/<key> results of earlier runs, keyed by everything that shaped them
+    CACHE/{prepared,artifacts,…}/<key> results of earlier runs, keyed by everything that shaped them
     CACHE/logs/<command>.log         what the last such command's child processes printed
 
 The folder is EDGE_CACHE, or the user's cache folder. Everything is written to a temporary name and renamed.
@@ -33,7 +33,8 @@ from edge.packages import Package, download
 from edge.packages import PackageFile as PackageFile
 
 ELSEWHERE = "set EDGE_CACHE to a folder on another disk"
-RESULTS = ("prepared", "artifacts", "networks")  # folders of the cache that another run makes again
+Kind = Literal["prepared", "artifacts", "photographs"]
+RESULTS = ("prepared", "artifacts", "photographs", "networks")  # folders of the cache that another run makes again
 _CHUNK_BYTES = 1 << 20
 _PART = ".part-"
 _ABANDONED_S = 24 * 3600.0
@@ -178,13 +179,13 @@ def cache_lock(name: str) -> Iterator[None]:
         yield
 
 
-def cached_folder(kind: Literal["prepared", "artifacts"], key: str) -> Path | None:
+def cached_folder(kind: Kind, key: str) -> Path | None:
     """Return the finished result of an earlier run with this key, if there is one."""
     folder = cache_root() / kind / key
     return folder if folder.is_dir() else None
 
 
-def keep_folder(kind: Literal["prepared", "artifacts"], key: str, folder: Path) -> Path:
+def keep_folder(kind: Kind, key: str, folder: Path) -> Path:
     """Copy a finished folder into the cache under its key; whoever comes first wins. Raises StoreError."""
     target = cache_root() / kind / key
     with disk_errors(target, ELSEWHERE):

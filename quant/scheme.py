@@ -1,4 +1,4 @@
-"""What quantization does to a tensor, as small values that compose; each target maps them to its runtime's own tools."""
+"""What quantization does to a tensor, as small values that compose; targets map them to their runtimes' own tools."""
 
 from __future__ import annotations
 
