@@ -9,7 +9,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from convert.reference import Arrays, Reference, read_reference
-from edge.contract import takes_image
+from edge.contract import image_contract, takes_image
 from edge.images import read_image
 from edge.tasks import TASKS, Image
 
@@ -43,7 +43,7 @@ def _make(reference: Reference) -> list[Arrays]:
 
     A landmark model is never shown a picture without a person on a phone: such ranges would coarsen its scales.
     """
-    from convert.prepare import find_region, image_contract, wants_person
+    from convert.prepare import find_region, wants_person
 
     contract = reference.header.contract
     pictures = [sample for sample in reference.samples if sample.image is not None]
