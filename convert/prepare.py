@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convert.calibration import calibrate_on
 from convert.export import evaluating, example_inputs, export, flatten
 from convert.load import load, load_exported, load_user
 from convert.program import Model, Program, save_program
@@ -36,7 +37,11 @@ def prepare_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     model = load_any(payload["model"], checkpoint, contract, random_weights=payload["random_weights"])
     if payload["own_images"] and not takes_image(model.contract):
         raise UsageError(f"{model.name} does not take one colour picture, so --data cannot be used; leave it out")
-    prepare(model, given, Path(payload["folder"]))
+    folder = Path(payload["folder"])
+    prepare(model, given, folder)
+    calibration = [Path(picture) for picture in payload["calibration"]]
+    if calibration:
+        calibrate_on(folder, calibration)
     return {}
 
 
