@@ -26,6 +26,8 @@ from edge.train.state import State
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+_LEAST_SCALE = 1e-3  # of a tensor's numbers: a bias of zeros must be able to move
+
 Keep = Callable[[State], None]
 Report = Callable[[int, float], None]  # after a step: how many there were, and its loss
 
@@ -90,8 +92,7 @@ def train(
     of one. Raises EdgeError if the loss is not finite any more.
     """
     student = pair.student
-    weights = [weight for weight in student.parameters() if weight.requires_grad]
-    model, optimizer = fabric.setup(student, torch.optim.Adam(weights, lr=recipe.lr))
+    model, optimizer = fabric.setup(student, torch.optim.Adam(_groups(student), lr=recipe.lr))
     if start.step:
         optimizer.load_state_dict(dict(start.optimizer))
     set_phase(student, "follow")
@@ -100,7 +101,7 @@ def train(
     with _ahead(source, places) as batches:
         for step, batch in batches:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, step)
+                group["lr"] = learning_rate(recipe, step) * group["scale"]
             value = _gradients(fabric, model, pair.teacher, loss, batch, fabric.world_size / recipe.batch)
             total = float(fabric.all_reduce(value, reduce_op="mean"))
             if not math.isfinite(total):
@@ -112,6 +113,16 @@ def train(
             if (step + 1) % keep_every == 0 or step + 1 == recipe.steps:
                 keep(State(step + 1, student.state_dict(), optimizer.state_dict(), start.before))
     set_phase(student, "fixed")
+
+
+def _groups(student: nn.Module) -> list[dict[str, Any]]:
+    """Return every weight with its root mean square at the start, which its steps are relative to.
+
+    Adam moves every number by about its rate; imported networks hold tensors whose numbers differ a thousandfold.
+    """
+    weights = [weight for weight in student.parameters() if weight.requires_grad]
+    scales = [float(weight.detach().square().mean().sqrt()) for weight in weights]
+    return [{"params": [w], "scale": max(s, _LEAST_SCALE)} for w, s in zip(weights, scales, strict=True)]
 
 
 def _gradients(

@@ -36,11 +36,8 @@ Inputs = tuple[Tensor, ...]
 PREFIX = "module."  # what exporting puts before the model's own keys
 # Passes that every target takes and that leave weights to themselves, so that the student is shaped like an artifact.
 _SHAPING = frozenset(
-    {
-        "remove_identities", "merge_permutes", "merge_reshapes", "fuse_padding", "fuse_hard_sigmoid", "fuse_hard_swish",
-        "pool_globally",
-    }
-)  # fmt: skip
+    {"remove_identities", "merge_permutes", "merge_reshapes", "fuse_hard_sigmoid", "fuse_hard_swish", "pool_globally"}
+)
 _CHANNELS = {
     aten.conv1d.default: 0, aten.conv2d.default: 0, aten.conv2d.padding: 0, aten.conv3d.default: 0,
     aten.linear.default: 0, aten.conv_transpose2d.input: 1, aten.conv_transpose1d.default: 1, aten.matmul.default: 1,

@@ -23,7 +23,7 @@ from edge.contract import takes_image
 from edge.disk import disk_errors
 from edge.errors import ContractError, MissingError, UsageError
 from edge.output import exclusive
-from edge.train.data import Album, Pictures, choose_pictures, open_album
+from edge.train.data import Album, choose_pictures, open_album
 from edge.train.loop import Distances, LossLines, train
 from edge.train.losses import distillation
 from edge.train.qat import Pair, copy_weights, make_pair
@@ -110,7 +110,7 @@ def _folder(out: Path, resume: bool, *, first: bool) -> Iterator[None]:
         return
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; choose another --out")
-    if resume and not (out / STATE).is_file() and not (out / RECORD).is_file():
+    if resume and not (out / STATE).is_file():
         raise UsageError(f"{out} holds no training to resume ({STATE} is not there); leave --resume out")
     if not resume and out.is_dir() and any(path.name != ".lock" for path in out.iterdir()):
         raise UsageError(f"{out} exists; go on with --resume, or choose another --out")

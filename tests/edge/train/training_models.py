@@ -1,4 +1,4 @@
-"""A small model of everything that training has to follow: norms, a skip, activations that saturate; and its pictures."""
+"""A small model of what training has to follow: norms, a skip, activations that saturate; and its pictures."""
 
 from pathlib import Path
 
