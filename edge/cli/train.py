@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(1), help="Times through the pictures, instead of --steps.")
 @click.option("--batch", default=4, show_default=True, type=click.IntRange(1), help="Pictures a step.")
 @click.option(
-    "--lr", default=2e-4, show_default=True, type=click.FloatRange(0, min_open=True), help="Largest learning rate."
+    "--lr",
+    default=2e-5,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Largest learning rate, relative to the weights.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Chooses and alters the pictures.")
 @click.option("--accelerator", default="auto", show_default=True, help="cpu, cuda, mps or auto.")

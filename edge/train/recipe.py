@@ -19,13 +19,14 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class TrainingRecipe(_Record, kw_only=True):
     """Fix everything that shapes the weights but the model and the pictures.
 
-    `lr` is the largest learning rate of Adam; it rises over the first `warmup` of the steps and falls as a cosine.
+    `lr` is the largest learning rate of Adam, relative to the size of each tensor's numbers; it rises over the first
+    `warmup` of the steps and falls as a cosine.
     """
 
     precision: str = "int8"
     steps: int = 400
     batch: int = 4
-    lr: float = 2e-4
+    lr: float = 2e-5
     warmup: float = 0.05  # share of the steps
     clip: float = 1.0  # largest norm of a step's gradient
     seed: int = 0
