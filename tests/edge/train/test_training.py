@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -68,16 +69,16 @@ def test_a_training_writes_weights_that_the_model_takes_and_a_record(source, fol
     assert any("5 to train on" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_equal_seeds_train_equal_weights(source, folder, tmp_path):
-    recipe = TrainingRecipe(steps=3, batch=2)
     states = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         run(source, folder, tmp_path / name, TrainingRecipe(steps=3, batch=2, seed=seed))
         states.append((tmp_path / name / CHECKPOINT).read_bytes())
-    assert recipe.seed == 0
     assert states[0] == states[1] != states[2]
 
 
+@pytest.mark.slow
 def test_a_broken_off_training_goes_on_to_the_same_weights(source, folder, tmp_path):
     run(source, folder, tmp_path / "whole", keep_every=5)
     with pytest.raises(Killed):
@@ -95,6 +96,7 @@ def test_a_broken_off_training_goes_on_to_the_same_weights(source, folder, tmp_p
     assert again.checkpoint_sha256 == resumed.checkpoint_sha256
 
 
+@pytest.mark.slow
 def test_what_a_resumed_training_must_have_in_common(source, folder, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(Killed):
@@ -114,6 +116,7 @@ def test_what_a_resumed_training_must_have_in_common(source, folder, tmp_path):
         run(source, folder, out, resume=True)
 
 
+@pytest.mark.slow
 def test_pictures_that_cannot_be_used(source, folder, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no picture"):
@@ -149,7 +152,8 @@ def test_a_killed_command_goes_on_to_the_same_weights(source, folder, tmp_path):
     """A real `kill -9` in mid-training, through the command line."""
     command = [sys.executable, "-m", "edge", "train", f"{source}:build", "--qat", "--data", str(folder)]
     command += ["--steps", "60", "--batch", "2", "--accelerator", "cpu"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    beside = str(Path(__file__).parent)  # where the model's module is
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([beside, *sys.path])}
     subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, env=environment, capture_output=True)
     process = subprocess.Popen(
         [*command, "--out", str(tmp_path / "parts")],
@@ -158,7 +162,7 @@ def test_a_killed_command_goes_on_to_the_same_weights(source, folder, tmp_path):
         stderr=subprocess.DEVNULL,
     )
     losses = tmp_path / "parts" / LOSSES
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while (len(losses.read_bytes().splitlines()) if losses.is_file() else 0) < 30:
         assert process.poll() is None
         assert time.monotonic() < deadline
