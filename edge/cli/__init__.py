@@ -29,6 +29,7 @@ COMMANDS = {
     "run": ("edge.cli.run:run_command", "Run an artifact on a picture and draw the result."),
     "sdk": ("edge.cli.sdk:sdk_command", "List and install the vendors' SDKs that NPU targets need."),
     "targets": ("edge.cli.lists:targets_command", "List the targets and what each of them needs."),
+    "train": ("edge.cli.train:train_command", "Fine-tune a model's weights so that 8 bits cost less."),
     "verify": ("edge.cli.verify:verify_command", "Execute artifacts and compare them with the eager model."),
 }
 
