@@ -40,6 +40,8 @@ _TRANSPOSED = (aten.conv_transpose2d.input,)
 _CLIPS = (aten.relu.default, aten.hardtanh.default)  # computed by the operator before them
 _OWN_SCALE = (aten.hardswish.default, aten.sigmoid.default, aten.mean.dim)
 _SAME_SCALE = (aten.pad.default, aten.constant_pad_nd.default, aten.upsample_bilinear2d.vec)
+_JOINS = (aten.cat.default,)  # one scale for all that is joined: a second rounding
+_SHAPES = (aten.reshape.default, aten.view.default, aten.permute.default, aten.transpose.int)
 _SMALLEST_SCALE = 2**-16
 
 
@@ -113,7 +115,7 @@ class _Annotator(XNNPACKQuantizer):
         """Annotate a graph in place."""
         nodes = [node for node in model.graph.nodes if node.op == "call_function"]
         for node in nodes:
-            if origin(node) in self._kept:
+            if origin(node) in self._kept or (node.target in _JOINS and _leaves(node)):
                 _write(node, {}, None)
         for node in nodes:
             if node.target in _CONVOLUTIONS or _is_whole(node):
@@ -167,5 +169,5 @@ def _is_whole(node: Node) -> bool:
 
 
 def _leaves(node: Node) -> bool:
-    """Say whether a result is an output of the program and nothing else: it needs no codes."""
-    return all(user.op == "output" for user in node.users)
+    """Say whether a result becomes outputs of the program and nothing else, in whatever shape: it needs no codes."""
+    return all(user.op == "output" or (user.target in _SHAPES and _leaves(user)) for user in node.users)

@@ -159,6 +159,7 @@ def test_ranges_are_cut_only_where_nothing_else_reads_the_value() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.min_val, self.max_val = torch.tensor(-10.0), torch.tensor(20.0)
+            self.quant_min, self.quant_max = 0, 255
 
         def forward(self, x: Tensor) -> Tensor:
             return x
@@ -182,7 +183,7 @@ def test_ranges_are_cut_only_where_nothing_else_reads_the_value() -> None:
     aten = {torch.sigmoid: torch.ops.aten.sigmoid.default, torch.relu: torch.ops.aten.relu.default}
     for node in traced.graph.nodes:
         node.target = aten.get(node.target, node.target)
-    assert cut_saturated_ranges(traced, 8) == 1
+    assert cut_saturated_ranges(traced) == 1
     assert (float(module.alone.min_val), float(module.alone.max_val)) == (-8.0, 8.0)
     assert (float(module.shared.min_val), float(module.shared.max_val)) == (-10.0, 20.0)
 
@@ -232,6 +233,7 @@ def test_another_version_of_the_sdk_is_refused_in_one_line(
         "prepared": str(tmp_path / "prepared"),
         "target": "executorch-qnn:SM8650",
         "precision": "fp16",
+        "recipe": {},
         "folder": str(tmp_path / "out"),
     }
     job = Job(
