@@ -38,10 +38,12 @@ aten = torch.ops.aten
 _CONVOLUTIONS = (aten.conv2d.default, aten.linear.default)
 _TRANSPOSED = (aten.conv_transpose2d.input,)
 _CLIPS = (aten.relu.default, aten.hardtanh.default)  # computed by the operator before them
+_SUMS = (aten.add.Tensor, aten.mul.Tensor)
 _OWN_SCALE = (aten.hardswish.default, aten.sigmoid.default, aten.mean.dim)
 _SAME_SCALE = (aten.pad.default, aten.constant_pad_nd.default, aten.upsample_bilinear2d.vec)
 _JOINS = (aten.cat.default,)  # one scale for all that is joined: a second rounding
 _SHAPES = (aten.reshape.default, aten.view.default, aten.permute.default, aten.transpose.int)
+_BEST_OBSERVER: Observer = "mse"  # blazepose-detector keeps 0.96 of its answer with it and 0.56 with the extremes
 _SMALLEST_SCALE = 2**-16
 
 
@@ -61,9 +63,9 @@ def quantize_for_xnnpack(program: Program, precision: str) -> tuple[ExportedProg
     def narrow(prepared: GraphModule) -> None:
         counts["narrowed"] = cut_saturated_ranges(prepared)
 
-    annotator = _Annotator(kept_operators(program, precision), program.recipe.observer)
+    observer = program.recipe.observer or _BEST_OBSERVER
+    annotator = _Annotator(kept_operators(program, precision), observer)
     quantized = quantize(program, annotator, rewrite=rewrite, narrow=narrow)
-    observer = program.recipe.observer or "min-max"
     return quantized.exported, quantizer_step(
         "XNNPACKQuantizer", program, precision, quantized, observer=observer, **counts
     )
@@ -99,7 +101,7 @@ class _Annotator(XNNPACKQuantizer):
     in float, and gives a mean the scale of what it is taken of.
     """
 
-    def __init__(self, kept: frozenset[str], observer: Observer | None) -> None:
+    def __init__(self, kept: frozenset[str], observer: Observer) -> None:
         super().__init__()
         self._kept = kept
         config = get_symmetric_quantization_config(is_per_channel=True)
@@ -120,6 +122,8 @@ class _Annotator(XNNPACKQuantizer):
         for node in nodes:
             if node.target in _CONVOLUTIONS or _is_whole(node):
                 self._annotate_weighted(node)
+            elif node.target in _SUMS:
+                self._annotate_clipped(node)
             elif node.target in _OWN_SCALE and not _leaves(node) and _is_free(node):
                 _write(node, {node.args[0]: self._activation}, self._activation)
         super().annotate(model)
@@ -136,10 +140,16 @@ class _Annotator(XNNPACKQuantizer):
         axis = 1 if node.target in _TRANSPOSED else 0
         sources = {data: self._activation, weight: replace(self._weight, ch_axis=axis)}
         sources |= {entry: None for entry in bias if isinstance(entry, Node)}
-        clip = next(iter(node.users))
-        fused = len(node.users) == 1 and clip.target in _CLIPS and _is_free(clip)
-        _write(node, sources, None if fused else self._activation)
-        if fused:
+        clip = _clip(node)
+        _write(node, sources, None if clip else self._activation)
+        if clip:
+            _write(clip, {}, self._activation)
+
+    def _annotate_clipped(self, node: Node) -> None:
+        """Give a sum or product with a clip after it one rounding; the quantizer itself sees to it for ReLU."""
+        clip, sources = _clip(node), node.args[:2]
+        if clip and _is_free(node) and all(_is_float(source) for source in sources):
+            _write(node, dict.fromkeys(sources, self._activation), None)
             _write(clip, {}, self._activation)
 
     def _share_scale(self, node: Node) -> None:
@@ -156,6 +166,18 @@ class _Annotator(XNNPACKQuantizer):
 
 def _write(node: Node, sources: dict[Any, Any], result: Any) -> None:
     node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(input_qspec_map=sources, output_qspec=result, _annotated=True)
+
+
+def _clip(node: Node) -> Node | None:
+    """Return the clip that is computed together with an operator, if there is one."""
+    user = next(iter(node.users), None)
+    if user is None or len(node.users) > 1 or user.target not in _CLIPS or not _is_free(user):
+        return None
+    return user
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, Node) and value.meta["val"].dtype == torch.float32
 
 
 def _is_free(node: Node) -> bool:

@@ -23,6 +23,7 @@ from edge.contract import Contract, Preprocess, TensorSpec
 from edge.errors import MissingError, Refused
 from edge.jobs import Job, run_job
 from edge.report.records import TargetReport
+from quant.recipe import Recipe
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -204,6 +205,29 @@ def test_whole_graph_is_one_delegate_and_near_on_two_chips(
         assert report.delegation.by_unit == {"npu": report.delegation.ops}
     first, second = ((tmp_path / build.folder_name / "model.pte").read_bytes() for build in builds)
     assert len(first) != len(second)  # two builds for one chip differ in some bytes, but not in their number
+
+
+@pytest.mark.slow
+def test_kept_operators_get_wide_activations_on_the_npu(
+    tmp_path: Path, photos: tuple[Path, ...], sdk: SdkVariables
+) -> None:
+    sdk("qnn-2.49")
+    target, recipe = "executorch-qnn:SM8650", Recipe(kept=("mul", "conv2d_4"))
+    plain, mixed = built(
+        Separable(),
+        photos,
+        tmp_path,
+        Build(target=target, precision="int8"),
+        Build(target=target, precision="mixed", recipe=recipe),
+    )
+    assert plain.status == mixed.status == "ok", mixed.reason
+    assert plain.parity is not None
+    assert mixed.parity is not None
+    assert mixed.delegation is not None
+    assert mixed.parity.outputs[0].psnr_db > plain.parity.outputs[0].psnr_db + 1
+    assert mixed.delegation.by_unit == {"npu": mixed.delegation.ops}  # converting between the widths as well
+    (step,) = [step for step in mixed.steps if step.tool == "QnnQuantizer"]
+    assert step.options["kept"] == 2
 
 
 @pytest.mark.slow
