@@ -32,6 +32,7 @@ class Quantized:
 
     exported: ExportedProgram
     options: Options
+    nearness_db: float  # to the float graph, on calibration inputs
 
 
 def in_precision(
@@ -104,8 +105,9 @@ def quantize(
         settle_ranges(prepared)
         narrow(prepared)
         converted = _converted(prepared, fold_weights=fold_weights)
-        converted, corrected = with_better_biases(original, converted, calibration)
-        return Quantized(torch.export.export(converted, calibration[0]), {"bias_correction": corrected})
+        found = with_better_biases(original, converted, calibration)
+        exported = torch.export.export(found.module, calibration[0])
+        return Quantized(exported, {"bias_correction": found.corrected}, found.nearness_db)
 
 
 def quantize_at_run_time(program: Program, quantizer: Any) -> ExportedProgram:

@@ -27,20 +27,29 @@ _Outputs = list[list[Tensor]]
 _Visit = Callable[[Node, _Values], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Biased:
+    """A quantized graph, whether its biases were corrected, and how near it is to the float graph in dB."""
+
+    module: GraphModule
+    corrected: bool
+    nearness_db: float
+
+
 def with_better_biases(
     original: GraphModule, quantized: GraphModule, calibration: Sequence[tuple[Tensor, ...]]
-) -> tuple[GraphModule, bool]:
+) -> Biased:
     """Return a quantized graph with corrected biases if its outputs are nearer to the float graph's than without.
 
-    Right means can make wrong outputs: a shift before a ReLU or a sigmoid changes more than a mean. Says which it was.
+    Right means can make wrong outputs: a shift before a ReLU or a sigmoid changes more than a mean.
     """
     inputs = calibration[:_INPUTS]
     corrected = copy.deepcopy(quantized)
     expected, shifted = correct_biases(original, corrected, inputs)
     with torch.no_grad():
         plain = _walk(quantized, inputs, _pass_by)
-    better = nearness(expected, shifted) > nearness(expected, plain)
-    return (corrected, True) if better else (quantized, False)
+    before, after = nearness(expected, plain), nearness(expected, shifted)
+    return Biased(corrected, True, after) if after > before else Biased(quantized, False, before)
 
 
 def nearness(expected: _Outputs, got: _Outputs) -> float:

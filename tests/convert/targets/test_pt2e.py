@@ -112,13 +112,14 @@ def test_biases_are_corrected_only_where_that_is_nearer() -> None:
     with torch.no_grad():
         shifted.bias += 0.5
     original, rounded = graph(nn.Sequential(exact), x), graph(nn.Sequential(shifted), x)
-    better, corrected = with_better_biases(original, rounded, [(x,)])
-    assert corrected
-    torch.testing.assert_close(better(x), original(x), atol=1e-6, rtol=0)
+    better = with_better_biases(original, rounded, [(x,)])
+    assert better.corrected
+    assert better.nearness_db > 100
+    torch.testing.assert_close(better.module(x), original(x), atol=1e-6, rtol=0)
     assert not torch.allclose(rounded(x), original(x), atol=0.1)  # what was given is left alone
-    same, corrected = with_better_biases(original, original, [(x,)])
-    assert not corrected
-    assert same is original
+    same = with_better_biases(original, original, [(x,)])
+    assert not same.corrected
+    assert same.module is original
 
 
 @given(error=st.floats(1e-3, 1.0), factor=st.floats(1.1, 10.0))
