@@ -141,8 +141,9 @@ def test_int8_is_one_delegate_and_near(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_mixed_keeps_operators_in_float(tmp_path: Path) -> None:
     module = Gated()
-    _, plain = quantized(module, "int8", tmp_path / "int8")
-    _, mixed = quantized(module, "mixed", tmp_path / "mixed", kept=("conv_transpose2d", "conv2d"))
+    _, plain = quantized(module, "int8", tmp_path / "int8", observer="min-max")
+    kept = ("conv_transpose2d", "conv2d")
+    _, mixed = quantized(module, "mixed", tmp_path / "mixed", observer="min-max", kept=kept)
     assert mixed < plain
     with pytest.raises(Refused, match="no such operator"):
         quantized(module, "mixed", tmp_path / "wrong", kept=("conv2d_99",))
