@@ -88,7 +88,8 @@ def quantize_dynamically(program: Program) -> tuple[ExportedProgram, Step]:
             f"int8-dynamic takes ranges from every input, not from observer {program.recipe.observer!r}; int8 has it"
         )
     config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True)
-    exported = quantize_at_run_time(program, XNNPACKQuantizer().set_global(config))
+    quantizer = XNNPACKQuantizer().set_global(config).set_filter_function(_runs_with_own_ranges)
+    exported = quantize_at_run_time(program, quantizer)
     count = sum("choose_qparams" in str(node.target) for node in exported.graph.nodes)
     if not count:
         raise Refused(
@@ -97,6 +98,12 @@ def quantize_dynamically(program: Program) -> tuple[ExportedProgram, Step]:
         )
     options: dict[str, str | int | float | bool] = {"activation_bits": 8, "ranges": "at run time", "quantized": count}
     return exported, Step(tool="XNNPACKQuantizer", version=metadata.version("executorch"), options=options)
+
+
+def _runs_with_own_ranges(node: Node) -> bool:
+    """Say no to transposed convolutions of one output channel: the runtime fails on them with `invalid_parameter`."""
+    weight: Any = node.args[1] if node.target in _TRANSPOSED else None
+    return weight is None or int(weight.meta["val"].shape[1]) > 1
 
 
 class _Annotator(XNNPACKQuantizer):
