@@ -17,8 +17,8 @@ def insert_pairs(program: Any, pairs: Sequence[Pair], codes: Mapping[str, Codes]
     from coremltools.converters.mil import Builder as mb
 
     block = program.functions["main"]
-    order = {operation.name: index for index, operation in enumerate(block.operations)}
-    operations = {operation.name: operation for operation in block.operations}
+    operations = _operations(block)
+    order = {name: index for index, name in enumerate(operations)}
     variables = {item.name: item for item in block.inputs.values()}
     variables |= {item.name: item for operation in block.operations for item in operation.outputs}
     for pair in pairs:
@@ -32,6 +32,15 @@ def insert_pairs(program: Any, pairs: Sequence[Pair], codes: Mapping[str, Codes]
             rounded = mb.dequantize(input=quantized, scale=scale, zero_point=zero_point, before_op=operations[names[0]])
         for name in names:
             _exchange(operations[name], value, rounded)
+
+
+def _operations(block: Any) -> dict[str, Any]:
+    """Return the operations that compute something, in order, by the names that they are saved under."""
+    return {_name(operation): operation for operation in block.operations if operation.outputs}
+
+
+def _name(operation: Any) -> str:
+    return str(operation.outputs[0].name)
 
 
 def _origin() -> Any:
@@ -66,7 +75,7 @@ def compress_weights(program: Any, chosen: Set[str]) -> int:
 
     block, count = program.functions["main"], 0
     for operation in list(block.operations):
-        if operation.name not in chosen or operation.op_type not in WEIGHTED:
+        if _name(operation) not in chosen or operation.op_type not in WEIGHTED:
             continue
         weight = operation.inputs["weight"]
         if weight.op.op_type != "const":
@@ -79,7 +88,7 @@ def compress_weights(program: Any, chosen: Set[str]) -> int:
                 before_op=weight.op, name=f"{weight.op.name}_quantized",
             )  # fmt: skip
         for reader in list(weight.child_ops):
-            if reader.name in chosen:
+            if _name(reader) in chosen:
                 _exchange(reader, weight, compressed)
         if not weight.child_ops:
             block.remove_ops([weight.op])
@@ -100,10 +109,10 @@ def quantize_channels(weight: Any, axis: int) -> tuple[Any, Any]:
 def biases(program: Any, names: Set[str]) -> dict[str, Any]:
     """Return the constants that are the bias of one of the named operations and of nothing else, by operation."""
     found = {}
-    for operation in program.functions["main"].operations:
-        bias = operation.inputs.get("bias") if operation.name in names else None
+    for name, operation in _operations(program.functions["main"]).items():
+        bias = operation.inputs.get("bias") if name in names else None
         if bias is not None and bias.op is not None and bias.op.op_type == "const" and len(bias.child_ops) == 1:
-            found[operation.name] = bias
+            found[name] = bias
     return found
 
 
@@ -112,7 +121,7 @@ def shift_biases(program: Any, shifts: Mapping[str, Tensor]) -> None:
     from coremltools.converters.mil import Builder as mb
 
     block = program.functions["main"]
-    operations = {operation.name: operation for operation in block.operations}
+    operations = _operations(block)
     for name, bias in biases(program, shifts.keys()).items():
         value = (bias.val.astype(np.float32) + shifts[name].numpy()).astype(bias.val.dtype)
         with block, _origin():
