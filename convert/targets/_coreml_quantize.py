@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.targets._coreml_bias import Inputs, Measured, measure_shifts
+from convert.targets._coreml_bias import Inputs, measure_channels, measure_shifts, observe
 from convert.targets._coreml_edit import biases, compress_weights, insert_pairs, shift_biases
 from convert.targets._coreml_package import PACKAGE, save_package
 from convert.targets._coreml_plan import WEIGHTED, Graph, plan_pairs, quantized_operations
-from convert.targets._coreml_ranges import choose_codes
+from convert.targets._coreml_ranges import choose_codes, layer_limits
 from edge.runtimes._mil import Function, Interpreter, read_package
 from quant.observers import Observer
 
-OBSERVER: Observer = "min-max"
+OBSERVER: Observer = "percentile"  # of the four, the best on the zoo
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,15 @@ def quantize(
     chosen = {entry.name: entry for entry in quantized_operations(graph, kept)}
     pairs = plan_pairs(function, kept)
     layers = frozenset(name for name, entry in chosen.items() if entry.type in WEIGHTED)
-    measured = Measured([pair.value for pair in pairs], layers)
     interpreter = Interpreter(function, PACKAGE)
-    measured.measure(interpreter, inputs)
-    codes = choose_codes(function, pairs, measured.seen, observer, interpreter.numbers)
+    seen = observe(interpreter, [pair.value for pair in pairs], inputs)
+    codes = choose_codes(function, pairs, seen, observer, interpreter.numbers)
     insert_pairs(program, pairs, codes)
     weights = compress_weights(program, layers)
+    limits = layer_limits(function, biases(program, layers), codes, interpreter.numbers)
+    wanted = measure_channels(interpreter, limits, inputs)
     rounded = Interpreter(_read(write(program)), PACKAGE)
-    shifts = measure_shifts(rounded, biases(program, layers).keys(), measured.means, inputs)
+    shifts = measure_shifts(rounded, wanted, limits, inputs)
     shift_biases(program, shifts)
     return Done(len(pairs), weights, len(shifts))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from convert.targets._coreml_plan import Pair, sharing
+from convert.targets._coreml_plan import Graph, Pair, sharing
 from edge.runtimes._mil.program import Function, Operation, Reference
 from quant.observers import Observer, Range, Seen, choose_range
 
@@ -46,14 +46,29 @@ def choose_codes(
     constants: Mapping[str, Tensor],
 ) -> dict[str, Codes]:
     """Return the codes of every pair's value; values that only move elements share theirs."""
+    graph = Graph(function)
     ranges = {
-        pair.value: _cut(choose_range(seen[pair.value], observer), _saturation(pair.readers, constants))
+        pair.value: _cut(choose_range(seen[pair.value], observer), _saturation(pair.readers, graph, constants))
         for pair in pairs
     }
     for group in _groups(sharing(function, pairs)):
         joined = min(ranges[name][0] for name in group), max(ranges[name][1] for name in group)
         ranges.update(dict.fromkeys(group, joined))
     return {name: Codes.over(ends) for name, ends in ranges.items()}
+
+
+def layer_limits(
+    function: Function, layers: Iterable[str], codes: Mapping[str, Codes], constants: Mapping[str, Tensor]
+) -> dict[str, Range]:
+    """Return, for each layer, the range in which its result matters: for its readers, and in the codes it gets."""
+    graph, found = Graph(function), {}
+    for name in layers:
+        low, high = _saturation(graph.readers[name], graph, constants) if graph.readers.get(name) else (-np.inf, np.inf)
+        if name in codes:
+            least, most = codes[name].ends
+            low, high = max(low, least), min(high, most)
+        found[name] = (low, high)
+    return found
 
 
 def _groups(links: Iterable[tuple[str, ...]]) -> list[set[str]]:
@@ -70,13 +85,13 @@ def _cut(ends: Range, bounds: Range) -> Range:
     return min(max(low, bounds[0]), 0.0), max(min(high, bounds[1]), 0.0)
 
 
-def _saturation(readers: Sequence[Operation], constants: Mapping[str, Tensor]) -> Range:
+def _saturation(readers: Sequence[Operation], graph: Graph, constants: Mapping[str, Tensor]) -> Range:
     """Return the widest range in which a value still changes what one of its readers computes."""
-    found = [_bounds(reader, readers, constants) for reader in readers]
+    found = [_bounds(reader, graph, constants) for reader in readers]
     return min(low for low, _ in found), max(high for _, high in found)
 
 
-def _bounds(reader: Operation, readers: Sequence[Operation], constants: Mapping[str, Tensor]) -> Range:
+def _bounds(reader: Operation, graph: Graph, constants: Mapping[str, Tensor]) -> Range:
     match reader.type:
         case "relu":
             return 0.0, np.inf
@@ -89,8 +104,8 @@ def _bounds(reader: Operation, readers: Sequence[Operation], constants: Mapping[
         case "sigmoid_hard":
             slope, offset = _number(reader, "alpha", constants), _number(reader, "beta", constants)
             return (-offset / slope, (1.0 - offset) / slope) if slope > 0 else (-np.inf, np.inf)
-        case "thresholded_relu" if any(other.type == "sigmoid_hard" for other in readers):
-            return _number(reader, "alpha", constants), np.inf  # hard-swish: their product is 0 below
+        case "thresholded_relu" if any(after.type == "sigmoid_hard" for after in graph.readers[reader.outputs[0].name]):
+            return _number(reader, "alpha", constants), np.inf  # hard-swish, as coremltools writes it: 0 below
         case _:
             return -np.inf, np.inf
 
