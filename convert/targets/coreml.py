@@ -114,7 +114,7 @@ def _build(
 
     converted = _convert(program, _compute(precision), minimum, inputs, outputs)
     if precision in _CALIBRATED:
-        done = _quantize(program, converted, minimum)
+        done = _quantize(program, converted, minimum, inputs)
         return _to_model(converted, minimum), done
     model = _to_model(converted, minimum)
     if precision in OPTIONS:
@@ -122,15 +122,22 @@ def _build(
     return model, {}
 
 
-def _quantize(program: Program, converted: Any, minimum: str) -> dict[str, str | int | float | bool]:
+def _quantize(
+    program: Program, converted: Any, minimum: str, inputs: tuple[TensorSpec, ...]
+) -> dict[str, str | int | float | bool]:
+    import torch
+
     from convert.targets._coreml_names import kept_operations
     from convert.targets._coreml_quantize import OBSERVER, quantize
 
-    names = [spec.name for spec in program.contract.inputs]
+    types: list[tuple[str, torch.dtype]] = [(spec.name, getattr(torch, spec.dtype)) for spec in inputs]
     done = quantize(
         converted,
         lambda changed: _to_model(changed, minimum),
-        [dict(zip(names, tensors, strict=True)) for tensors in program.calibration_tensors()],
+        [
+            {name: tensor.to(dtype) for (name, dtype), tensor in zip(types, tensors, strict=True)}
+            for tensors in program.calibration_tensors()
+        ],
         lambda function: kept_operations(program, function),
         program.recipe.observer or OBSERVER,
     )
