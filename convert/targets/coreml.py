@@ -6,6 +6,8 @@ import keyword
 import re
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +26,12 @@ if TYPE_CHECKING:
     from convert.program import Program
 
 # iOS 16 is the first whose programs may be fp16 from end to end and hold compressed weights, and it still runs on
-# every phone with a Neural Engine that programs can use (A11 and later).
-_MINIMUM = "iOS16"
-_MIN_RUNTIME = "iOS 16 / macOS 13"
+# every phone with a Neural Engine that programs can use (A11 and later). Values in 8 bits need iOS 17, palettes for
+# groups of channels iOS 18.
+_MINIMUM = {"int8": "iOS17", "mixed": "iOS17", "w4": "iOS18"}
+_OLDEST = "iOS16"
+_MIN_RUNTIME = {"iOS16": "iOS 16 / macOS 13", "iOS17": "iOS 17 / macOS 14", "iOS18": "iOS 18 / macOS 15"}
+_CALIBRATED = ("int8", "mixed")
 
 # What Core ML's arrays can carry; wider integers become int32, which the manifest then says.
 _ARRAY_TYPES: dict[DType, DType] = {"float32": "float32", "float16": "float16", "int32": "int32", "int64": "int32"}
@@ -36,7 +41,7 @@ _ARRAY_TYPES: dict[DType, DType] = {"float32": "float32", "float16": "float16", 
     "coreml",
     runtime="coreml",
     summary="Core ML ML program (.mlpackage) for iPhone, iPad and Mac: CPU, GPU and Neural Engine",
-    precisions=("fp32", "fp16"),
+    precisions=("fp32", "fp16", "int8", "w8", "w4", "mixed"),
     packages=("coremltools",),
     extra="coreml",
     execution="native" if sys.platform == "darwin" else "reference",
@@ -45,34 +50,49 @@ _ARRAY_TYPES: dict[DType, DType] = {"float32": "float32", "float16": "float16", 
 def compile(program: Program, precision: str, folder: Path) -> Compiled:
     """Write model.mlpackage into `folder`; inputs and outputs keep the contract's names and stay fp32.
 
+    `int8` computes convolutions, matrix products with weights, pools and sums in 8 bits, except those that the recipe
+    keeps in `mixed`: they and everything else are computed in float16, as the models with compressed weights are.
+
     Core ML takes the whole graph and divides it between Neural Engine, GPU and CPU on the device, which cannot be
     known here: the report counts it as the NPU's.
 
-    Raises ContractError for names or types that Core ML cannot carry, TargetError if coremltools fails.
+    Raises ContractError for names or types that Core ML cannot carry, Refused for a recipe that does not suit the
+    precision and without calibration inputs, TargetError if coremltools fails.
     """
     inputs, outputs = (_interface(specs) for specs in (program.contract.inputs, program.contract.outputs))
-    with quiet_coremltools():
-        _write(program, precision, inputs, outputs, folder / PACKAGE)
-    step = Step(
-        tool="coremltools",
-        version=metadata.version("coremltools"),
-        options={"convert_to": "mlprogram", "minimum_deployment_target": _MINIMUM, "compute_precision": precision},
-    )
+    _check_recipe(program, precision)
+    minimum = _MINIMUM.get(precision, _OLDEST)
+    with quiet_coremltools(), _failures(program):
+        model, done = _build(program, precision, minimum, inputs, outputs)
+        _describe(model, program, precision)
+        save_package(model, folder / PACKAGE)
+    options = {
+        "convert_to": "mlprogram",
+        "minimum_deployment_target": minimum,
+        "compute_precision": _compute(precision),
+        **done,
+    }
     return Compiled(
         inputs=inputs,
         outputs=outputs,
-        steps=(step,),
-        needs=Needs(min_runtime=_MIN_RUNTIME),
+        steps=(Step(tool="coremltools", version=metadata.version("coremltools"), options=options),),
+        needs=Needs(min_runtime=_MIN_RUNTIME[minimum]),
         operators=place_all(program, Placement("npu", "Core ML")),
     )
 
 
-def _write(
-    program: Program, precision: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], path: Path
-) -> None:
-    model = _convert(program, precision, inputs, outputs)
-    _describe(model, program, precision)
-    save_package(model, path)
+def _compute(precision: str) -> str:
+    return "fp32" if precision == "fp32" else "fp16"
+
+
+def _check_recipe(program: Program, precision: str) -> None:
+    recipe = program.recipe
+    if recipe.observer is not None and precision not in _CALIBRATED:
+        raise Refused(
+            f"coreml measures no ranges for {precision}; leave the observer {recipe.observer} out, or take int8"
+        )
+    if recipe.kept and precision != "mixed":
+        raise Refused(f"coreml keeps single operators in float for the precision mixed, not for {precision}")
 
 
 def _interface(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
@@ -86,28 +106,96 @@ def _interface(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     return tuple(msgspec.structs.replace(spec, dtype=_ARRAY_TYPES[spec.dtype]) for spec in specs)
 
 
-def _convert(program: Program, precision: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Any:
+def _build(
+    program: Program, precision: str, minimum: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+) -> tuple[Any, dict[str, str | int | float | bool]]:
+    """Return the model, and what was done beyond the conversion."""
+    from convert.targets._coreml_weights import OPTIONS, compress
+
+    converted = _convert(program, _compute(precision), minimum, inputs, outputs)
+    if precision in _CALIBRATED:
+        done = _quantize(program, converted, minimum, inputs)
+        return _to_model(converted, minimum), done
+    model = _to_model(converted, minimum)
+    if precision in OPTIONS:
+        return compress(model, precision), dict(OPTIONS[precision])
+    return model, {}
+
+
+def _quantize(
+    program: Program, converted: Any, minimum: str, inputs: tuple[TensorSpec, ...]
+) -> dict[str, str | int | float | bool]:
+    import torch
+
+    from convert.targets._coreml_names import kept_operations
+    from convert.targets._coreml_quantize import OBSERVER, quantize
+
+    types: list[tuple[str, torch.dtype]] = [(spec.name, getattr(torch, spec.dtype)) for spec in inputs]
+    done = quantize(
+        converted,
+        lambda changed: _to_model(changed, minimum),
+        [
+            {name: tensor.to(dtype) for (name, dtype), tensor in zip(types, tensors, strict=True)}
+            for tensors in program.calibration_tensors()
+        ],
+        lambda function: kept_operations(program, function),
+        program.recipe.observer or OBSERVER,
+    )
+    return {
+        "weights": "int8, symmetric, per channel",
+        "activations": "int8, asymmetric, per tensor",
+        "observer": program.recipe.observer or OBSERVER,
+        "pictures": len(program.calibration),
+        "quantized_activations": done.activations,
+        "quantized_weights": done.weights,
+        "corrected_biases": done.biases,
+        "kept": ", ".join(program.recipe.kept),
+    }
+
+
+def _convert(
+    program: Program, compute: str, minimum: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+) -> Any:
+    """Return the program as coremltools' passes leave it, before it becomes a model."""
     import coremltools as ct
 
     from convert.targets._coreml_graph import correct_operators, decompose
 
     correct_operators()
     precisions = {"fp32": ct.precision.FLOAT32, "fp16": ct.precision.FLOAT16}
+    return ct.convert(
+        decompose(program.exported),
+        source="pytorch",
+        convert_to="milinternal",
+        inputs=[ct.TensorType(name=spec.name, shape=spec.shape, dtype=_numpy(spec)) for spec in inputs],
+        outputs=[ct.TensorType(name=spec.name, dtype=_numpy(spec)) for spec in outputs],
+        minimum_deployment_target=getattr(ct.target, minimum),
+        compute_precision=precisions[compute],
+    )
+
+
+def _to_model(converted: Any, minimum: str) -> Any:
+    import coremltools as ct
+
+    return ct.convert(
+        converted,
+        source="milinternal",
+        convert_to="mlprogram",
+        minimum_deployment_target=getattr(ct.target, minimum),
+        compute_units=ct.ComputeUnit.ALL,
+        pass_pipeline=ct.PassPipeline.EMPTY,  # they have run
+        skip_model_load=True,  # loading needs macOS
+    )
+
+
+@contextmanager
+def _failures(program: Program) -> Iterator[None]:
+    """Report whatever coremltools' passes trip over."""
     try:
-        return ct.convert(
-            decompose(program.exported),
-            source="pytorch",
-            convert_to="mlprogram",
-            inputs=[ct.TensorType(name=spec.name, shape=spec.shape, dtype=_numpy(spec)) for spec in inputs],
-            outputs=[ct.TensorType(name=spec.name, dtype=_numpy(spec)) for spec in outputs],
-            minimum_deployment_target=getattr(ct.target, _MINIMUM),
-            compute_precision=precisions[precision],
-            compute_units=ct.ComputeUnit.ALL,
-            skip_model_load=True,  # loading needs macOS
-        )
+        yield
     except EdgeError:
         raise
-    except Exception as error:  # coremltools raises whatever its passes trip over
+    except Exception as error:
         traceback.clear_frames(error.__traceback__)  # they hold the half-written weights
         lines = str(error).strip().splitlines() or [""]
         raise TargetError(f"coremltools cannot convert {program.name}: {type(error).__name__}: {lines[-1]}") from error

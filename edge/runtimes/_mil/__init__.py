@@ -19,5 +19,6 @@ from __future__ import annotations
 
 from edge.runtimes._mil.execute import Interpreter
 from edge.runtimes._mil.package import Feature, Package, read_package
+from edge.runtimes._mil.program import Function
 
-__all__ = ["Feature", "Interpreter", "Package", "read_package"]
+__all__ = ["Feature", "Function", "Interpreter", "Package", "read_package"]

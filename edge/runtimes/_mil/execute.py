@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from edge.runtimes._mil.values import STORAGE, TensorType, Value, describe
 OPERATOR_MODULES = (ops_compressed, ops_compute, ops_pointwise, ops_reduce, ops_resize, ops_shape)
 
 Observer = Callable[[Operation, tuple[Tensor, ...]], None]
+Visit = Callable[[Operation, list[tuple[Tensor, ...]]], None]
 
 
 class Interpreter:
@@ -42,19 +43,36 @@ class Interpreter:
 
         `observe` is called after every operation with its results.
         """
-        values: dict[str, Value] = {}
-        for declared in self._function.inputs:
-            self._check(f"input {declared.name}", declared.type, inputs[declared.name])
-            values[declared.name] = inputs[declared.name]
+        return self.walk([inputs], None if observe is None else lambda operation, found: observe(operation, found[0]))[
+            0
+        ]
+
+    def walk(self, inputs: Sequence[Mapping[str, Tensor]], visit: Visit | None = None) -> list[dict[str, Tensor]]:
+        """Execute every operation on all the inputs before the next; raises TargetError as `run` does.
+
+        `visit` is called after every operation with its results for each of the inputs, and may write into them.
+        """
+        memories = [self._start(entry) for entry in inputs]
         with torch.no_grad():
             for position, operation in enumerate(self._steps):
-                results = self._apply(operation, values)
-                values.update(zip((item.name for item in operation.outputs), results, strict=True))
-                if observe is not None:
-                    observe(operation, results)
-                for name in self._last_use.get(position, ()):
-                    values.pop(name, None)
-        return {name: self._tensor(name, values) for name in self._function.outputs}
+                found = [self._apply(operation, values) for values in memories]
+                if visit is not None:
+                    visit(operation, found)
+                for values, results in zip(memories, found, strict=True):
+                    values.update(zip((item.name for item in operation.outputs), results, strict=True))
+                    for name in self._last_use.get(position, ()):
+                        values.pop(name, None)
+        return [{name: self._tensor(name, values) for name in self._function.outputs} for values in memories]
+
+    @property
+    def numbers(self) -> dict[str, Tensor]:
+        """Return the constants that are tensors, decompressed, by name."""
+        return {name: value for name, value in self._constants.items() if isinstance(value, Tensor)}
+
+    def _start(self, inputs: Mapping[str, Tensor]) -> dict[str, Value]:
+        for declared in self._function.inputs:
+            self._check(f"input {declared.name}", declared.type, inputs[declared.name])
+        return {declared.name: inputs[declared.name] for declared in self._function.inputs}
 
     def _tensor(self, name: str, values: Mapping[str, Value]) -> Tensor:
         value = values.get(name, self._constants.get(name))

@@ -79,6 +79,24 @@ def test_without_the_packages_the_status_names_the_extra(monkeypatch: pytest.Mon
         TARGET.check("fp32", "tensors")
 
 
+@pytest.mark.slow
+def test_weights_in_8_bits_are_a_quarter_of_float32(tmp_path: Path) -> None:
+    pytest.importorskip("coreai_opt")
+    artifact = compiled(nn.Sequential(nn.Conv2d(4, 64, 3), nn.Hardswish(), nn.Conv2d(64, 64, 3)), tmp_path, "w8")
+    size = sum(file.bytes for file in artifact.manifest.files if file.name.endswith(".mlirb"))
+    weights = 64 * 4 * 9 + 64 * 64 * 9
+    assert weights < size < 1.1 * weights + 20000
+    assert [step.tool for step in artifact.manifest.steps][-1] == "coreai-opt"
+    with pytest.raises(Unexecutable, match="iOS 27"):
+        open_session(artifact)
+
+
+def test_w8_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convert.targets.coreai.installed_version", lambda name: "")
+    with pytest.raises(MissingError, match=r"pip install coreai-opt==0\.3\.0"):
+        compiled(nn.Conv2d(4, 4, 3), tmp_path, "w8")
+
+
 def test_int8_is_refused_with_what_there_is() -> None:
     with pytest.raises(Refused, match="fp32"):
         TARGET.check("int8", "tensors")
