@@ -99,7 +99,7 @@ def _number(model: Any, value: float, name: str) -> int:
 
     graph = model.subgraphs[0]
     buffer = copy.copy(model.buffers[0])
-    buffer.data = np.frombuffer(np.float32([value]).tobytes(), np.uint8)
+    buffer.data = np.frombuffer(np.array([value], np.float32).tobytes(), np.uint8)
     tensor = schema.TensorT()
     tensor.name, tensor.shape, tensor.type = name.encode(), [1], schema.TensorType.FLOAT32
     tensor.buffer = len(model.buffers)

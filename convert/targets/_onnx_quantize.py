@@ -29,7 +29,7 @@ _SATURATION: Mapping[str, Range] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Say how a model is quantized: bits of activations, who chooses their ranges, and the nodes that are treated apart.
+    """Say how a model is quantized: bits of activations, who chooses their ranges, and nodes treated apart.
 
     Without an observer a range reaches from the least to the largest value seen. `floats` are nodes that stay in float,
     `finer` nodes whose activations get 16 bits.
@@ -76,7 +76,7 @@ def quantize_static(model: Any, inputs: Sequence[Arrays], plan: Plan) -> bytes:
         add_qtype_converts=bool(plan.finer),
         nodes_to_exclude=list(plan.floats),
     )
-    with tempfile.TemporaryDirectory() as scratch, _quiet():
+    with tempfile.TemporaryDirectory() as scratch, without_advice():
         path = Path(scratch) / "quantized.onnx"
         run_quantizer(copied, str(path), config)
         return path.read_bytes()
@@ -152,7 +152,7 @@ def _reader(inputs: Sequence[Arrays]) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def without_advice() -> Iterator[None]:
     """Keep the quantizer from advising, on the root logger, what was done already."""
     logger = logging.getLogger()
     level = logger.level
