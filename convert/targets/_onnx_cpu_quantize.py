@@ -12,7 +12,7 @@ from convert.delegation import operator_nodes
 from convert.targets._kept import kept_operators
 from convert.targets._onnx_qnn_float import FloatModel, to_float_model
 from convert.targets._onnx_quantize import ACTIVATION_BITS, Plan, quantize, without_advice
-from convert.targets._onnx_weights import round_weights
+from convert.targets._onnx_weights import round_weights, widen_weights
 from convert.targets._pt2e_equalize import equalize_channels
 from edge.artifact import Step
 
@@ -63,9 +63,11 @@ def _static(program: Program, precision: str, source: FloatModel, floats: tuple[
         "calibration": len(program.calibration),
         "biases_corrected": corrected,
     }
+    model = onnx.load_from_string(content)
     if floats:
         options["float_nodes"] = len(floats)
-    return onnx.load_from_string(content), _step("static", options)
+        widen_weights(model, floats)
+    return model, _step("static", options)
 
 
 def _dynamic(model: Any) -> Any:

@@ -6,7 +6,7 @@ own, chosen for the least squared error; depthwise convolutions, whose filters a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 OPSET_4_BITS = 21  # the first with 4-bit integers and with blocks
 _BLOCKS = (32, 16)  # input channels that share a scale, where the count can be divided
+_DOMAIN = "com.microsoft"  # of 16-bit integers before opset 21
 _SHRINK = np.linspace(1.0, 0.6, 9, dtype=np.float32)
 _INPUTS: Mapping[str, int] = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class _Rounded:
-    codes: NDArray[np.int8]
+    codes: NDArray[Any]
     scales: Floats
     axis: int
     bits: int
@@ -54,6 +55,33 @@ def round_weights(model: Any, bits: int) -> int:
     return len(done)
 
 
+def widen_weights(model: Any, names: Collection[str]) -> None:
+    """Give the named nodes of a QDQ model 16-bit weights in place, which ONNX Runtime computes in float.
+
+    Left in float between 8-bit activations, ONNX Runtime itself would round them to 8 bits as it loads the model.
+    """
+    from onnx import helper, numpy_helper
+
+    constants = {entry.name: entry for entry in model.graph.initializer}
+    nodes = []
+    for node in model.graph.node:
+        name = node.input[_INPUTS[node.op_type]] if node.op_type in _INPUTS and node.name in names else ""
+        if name in constants and constants[name].data_type == 1:
+            weight = numpy_helper.to_array(constants.pop(name))
+            axis = _channel_axis(node, weight)
+            shared = tuple(i for i in range(weight.ndim) if i != axis)
+            nodes.append(_replace(model, _named(model, name), _rounded(weight, axis, 16, shared)))
+        nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    if _DOMAIN not in {entry.domain for entry in model.opset_import}:
+        model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
+
+
+def _named(model: Any, name: str) -> Any:
+    return next(entry for entry in model.graph.initializer if entry.name == name)
+
+
 def _round(node: Any, weight: Floats, bits: int) -> _Rounded:
     axis = _channel_axis(node, weight)
     depthwise = node.op_type == "Conv" and weight.shape[1] == 1
@@ -76,7 +104,7 @@ def _rounded(weight: Floats, axis: int, bits: int, shared: tuple[int, ...]) -> _
         scale = full * share
         error = ((_codes(weight, scale, largest) * scale - weight) ** 2).sum(axis=shared, keepdims=True)
         best, least = np.where(error < least, scale, best), np.minimum(error, least)
-    codes = _codes(weight, best, largest).astype(np.int8)
+    codes = _codes(weight, best, largest).astype(np.int16 if bits == 16 else np.int8)
     return _Rounded(codes, best if len(shared) == 1 and weight.ndim > 2 else best.reshape(-1), axis, bits)
 
 
@@ -109,8 +137,8 @@ def _replace(model: Any, entry: Any, rounded: _Rounded) -> Any:
     scales = numpy_helper.from_array(rounded.scales.astype(np.float32), f"{name}_scales")
     model.graph.initializer.extend([codes, scales])
     inputs = [codes.name, scales.name]
-    if rounded.bits == 8:  # ONNX Runtime's precise mode on x86 makes a wrong one where there is none
-        zeros = numpy_helper.from_array(np.zeros(rounded.scales.shape, np.int8), f"{name}_zeros")
+    if rounded.bits != 4:  # ONNX Runtime's precise mode on x86 makes a wrong one where there is none
+        zeros = numpy_helper.from_array(np.zeros(rounded.scales.shape, rounded.codes.dtype), f"{name}_zeros")
         model.graph.initializer.append(zeros)
         inputs.append(zeros.name)
     sizes = {"block_size": rounded.block} if rounded.block else {}
@@ -120,5 +148,6 @@ def _replace(model: Any, entry: Any, rounded: _Rounded) -> Any:
         [name],
         name=f"{name}_restored",
         axis=rounded.axis,
+        domain=_DOMAIN if rounded.bits == 16 else "",
         **sizes,
     )
