@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from convert.compile import compile_program
 from convert.delegation import operator_nodes
 from convert.export import export
+from convert.passes import optimize
 from convert.program import Model, Program
 from convert.targets import TARGETS
 from convert.targets._onnx_qnn_chips import CHIPS
@@ -110,7 +111,8 @@ def test_kept_operators_get_16_bits(qnn: None, tmp_path: Path) -> None:
     errors = {}
     for name, kept in (("none", ()), ("some", ("conv2d", "conv2d_2")), ("all", None)):
         program = program_of(module)
-        names = tuple(node.name for node in operator_nodes(program)) if kept is None else kept
+        operators = operator_nodes(optimize(program, "onnx-qnn"))
+        names = tuple(node.name for node in operators) if kept is None else kept
         program = replace(program, recipe=Recipe(kept=names))
         artifact = compile_program(program, "onnx-qnn:SM8650", "mixed", tmp_path / name)
         assert artifact.manifest.delegation is not None
