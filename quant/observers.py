@@ -54,6 +54,8 @@ def choose_range(seen: Seen, observer: Observer, *, bits: int = 8) -> Range:
     if not np.isfinite(seen.extremes).all():
         raise ValueError("values are not finite")
     low, high = _OBSERVERS[observer](seen, bits)
+    if low == high:  # all but stray values are equal, as behind a ReLU that hardly ever fires
+        low, high = seen.extremes
     return min(low, 0.0), max(high, 0.0)
 
 

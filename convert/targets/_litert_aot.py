@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING
 
 from convert.delegation import Placement, place
 from convert.targets import Compiled
-from convert.targets._litert import border_specs, litert_steps, to_tflite
+from convert.targets._litert import border_specs
 from convert.targets._litert_origin import (
     FileOperator,
     kind_of,
-    operators_as_names,
     place_operators,
     read_model,
     read_operators,
     remaining,
     unnamed,
 )
+from convert.targets._litert_precision import to_quantized
 from edge.artifact import Needs, Step, write_atomic
 from edge.elf import write_empty_library
 from edge.errors import MissingError, TargetError
@@ -98,31 +98,6 @@ def compile_ahead(program: Program, precision: str, folder: Path, vendor: Vendor
         operators=place(program, place_operators(program, operators, taken, left)),
         rejected=unnamed(operators, applied.refused),
     )
-
-
-def to_quantized(program: Program, precision: str) -> tuple[bytes, tuple[Step, ...]]:
-    """Return a channels-last `.tflite` of a program, quantized for int8 and w8a16, and the steps that made it.
-
-    The tensors bear the names of the program's operators. Raises Refused without pictures to calibrate on.
-    """
-    from convert.targets._litert_int8 import RECIPES, quantize
-
-    inputs = program.calibration_tensors() if precision in RECIPES else []
-    with operators_as_names(program):
-        content = to_tflite(program, "fp32", layout="NHWC")
-    steps = litert_steps("fp32")
-    if not inputs:
-        return content, steps
-    names = [spec.name for spec in program.contract.inputs]
-    turned = [
-        {
-            name: (tensor.permute(0, 2, 3, 1) if spec.layout == "NCHW" else tensor).contiguous().numpy()
-            for name, tensor, spec in zip(names, given, program.contract.inputs, strict=True)
-        }
-        for given in inputs
-    ]
-    quantized = quantize(content, precision, turned)
-    return quantized.content, (*steps, quantized.step)
 
 
 def aot_step(vendor: Vendor, model: str, applied: Applied) -> Step:

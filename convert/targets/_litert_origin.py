@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +148,18 @@ def place_operators(
         for name, indices in {**fused, **first}.items()
     }
     return with_folded(program, found, taken)
+
+
+def results_of(operators: Sequence[FileOperator], names: Collection[str]) -> frozenset[str]:
+    """Return the tensors that hold the results of exported operators, by the rule of `place_operators`."""
+    first = {operator.origins[0] for operator in operators if operator.origins}
+    return frozenset(
+        output
+        for operator in operators
+        for position, name in enumerate(operator.origins)
+        if name in names and (position == 0 or name not in first)
+        for output in operator.outputs
+    )
 
 
 def unnamed(operators: Sequence[FileOperator], left: Mapping[int, str]) -> tuple[Rejected, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convert.delegation import Placement, place_all
 from convert.targets import Compiled, target
-from edge.artifact import Needs, write_atomic
+from edge.artifact import Needs, Step, write_atomic
 from edge.delegation import Rejected
 
 if TYPE_CHECKING:
@@ -22,25 +22,37 @@ _OLDEST = "1.14.0"  # what a file without the converter's own statement asks for
     "litert-cpu",
     runtime="litert",
     summary="LiteRT .tflite for CPU cores (XNNPACK), Android, iOS, Linux",
-    precisions=("fp32", "fp16"),
+    precisions=("fp32", "fp16", "int8", "w8a16", "mixed", "int8-dynamic", "w8", "w4"),
     packages=("litert-torch", "ai-edge-litert", "ai-edge-quantizer"),
     extra="litert",
     execution="native",
 )
 def litert_cpu(program: Program, precision: str, folder: Path) -> Compiled:
-    """Write model.tflite; its signature bears the contract's names, shapes and layouts."""
-    from convert.targets._litert import litert_steps, to_tflite
+    """Write model.tflite; its signature bears the contract's names, shapes and layouts.
 
-    content = to_tflite(program, precision)
+    Raises Refused without pictures to calibrate on, and for an operator to keep in float that there is none of.
+    """
+    content, steps = _convert(program, precision)
     write_atomic(folder / FILE, content)
     return Compiled(
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,
-        steps=litert_steps(precision),
+        steps=steps,
         needs=Needs(min_runtime=f"TensorFlow Lite {min_runtime(content)}"),
         operators=place_all(program, Placement("cpu", "LiteRT")),
         rejected=left_by_xnnpack(folder / FILE),
     )
+
+
+def _convert(program: Program, precision: str) -> tuple[bytes, tuple[Step, ...]]:
+    from convert.targets._litert import litert_steps, to_tflite
+
+    if precision in ("fp32", "fp16"):
+        return to_tflite(program, precision), litert_steps(precision)
+    from convert.targets._litert_activations import for_xnnpack
+    from convert.targets._litert_precision import Flow, to_quantized
+
+    return to_quantized(program, precision, Flow("NCHW", for_xnnpack))
 
 
 def min_runtime(content: bytes) -> str:

@@ -37,8 +37,8 @@ def litert_ethos_u(program: Program, precision: str, folder: Path, config: str) 
     """
     from convert.delegation import Placement, place
     from convert.targets._litert import border_specs
-    from convert.targets._litert_aot import to_quantized
     from convert.targets._litert_origin import place_operators, read_operators, unnamed
+    from convert.targets._litert_precision import to_quantized
     from convert.targets._vela import run_vela
     from edge.artifact import Needs, Step, write_atomic
 

@@ -17,29 +17,42 @@ if TYPE_CHECKING:
 FILE = "model.onnx"
 OPSET = 20
 _MIN_RUNTIME = "ONNX Runtime 1.18"  # the first that reads opset 20 in IR version 10
+_MIN_RUNTIME_4_BITS = "ONNX Runtime 1.20"  # the first with opset 21 and blocks of 4-bit weights
 
 
 @target(
     "onnx-cpu",
     runtime="onnx",
     summary="ONNX for ONNX Runtime's CPU provider, any platform",
-    precisions=("fp32", "fp16"),
+    precisions=("fp32", "fp16", "int8", "w8a16", "mixed", "int8-dynamic", "w8", "w4"),
     packages=("onnx", "onnxscript", "onnxruntime"),
     extra="onnx",
     execution="native",
 )
 def onnx_cpu(program: Program, precision: str, folder: Path) -> Compiled:
-    """Write model.onnx: one file, the contract's names, checked; fp16 keeps float32 inputs and outputs."""
-    content = to_onnx(program, precision)
+    """Write model.onnx: one file, the contract's names, checked; inputs and outputs are float32 at every precision.
+
+    Raises Refused without pictures to calibrate on, and for an operator to keep in float that there is none of.
+    """
+    content, steps = _convert(program, precision)
     path = folder / FILE
     write_atomic(path, content)
     return Compiled(
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,
-        steps=_steps(precision),
-        needs=Needs(min_runtime=_MIN_RUNTIME),
+        steps=steps,
+        needs=Needs(min_runtime=_MIN_RUNTIME_4_BITS if precision == "w4" else _MIN_RUNTIME),
         operators=place_all(program, Placement("cpu", "CPUExecutionProvider")),
     )
+
+
+def _convert(program: Program, precision: str) -> tuple[bytes, tuple[Step, ...]]:
+    if precision in ("fp32", "fp16"):
+        return to_onnx(program, precision), _steps(precision)
+    from convert.targets._onnx_cpu_quantize import to_quantized
+
+    model, step = to_quantized(program, precision)
+    return _checked(model, program, precision), (*_steps("fp32"), step)
 
 
 def _steps(precision: str) -> tuple[Step, ...]:
@@ -51,13 +64,17 @@ def _steps(precision: str) -> tuple[Step, ...]:
 
 def to_onnx(program: Program, precision: str) -> bytes:
     """Convert a program to an ONNX model with its weights inside; raises Refused if float16 cannot hold them."""
-    import onnx
-
     if precision == "fp16":
         check_half_range(program)
     model = export_onnx(program).model_proto
     if precision == "fp16":
         model = _halve(model)
+    return _checked(model, program, precision)
+
+
+def _checked(model: Any, program: Program, precision: str) -> bytes:
+    import onnx
+
     describe(model, program, precision)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))

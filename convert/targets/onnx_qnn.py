@@ -16,6 +16,7 @@ from edge.errors import Refused, TargetError
 if TYPE_CHECKING:
     from convert.program import Program
     from convert.targets._onnx_qnn_context import Context
+    from convert.targets._onnx_qnn_float import FloatModel
 
 
 @target_family(
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     chips=tuple(CHIPS),
     runtime="onnx",
     summary="ONNX Runtime on Qualcomm's Hexagon NPU, compiled ahead for one chip",
-    precisions=("int8", "w8a16", "fp16"),
+    precisions=("int8", "w8a16", "mixed", "fp16"),
     packages=("onnx", "onnxscript", "onnxruntime"),
     extra="onnx",
     execution="emulated",
@@ -39,7 +40,7 @@ def onnx_qnn(program: Program, precision: str, folder: Path, chip: str) -> Compi
 
     _check(program, precision, chip)
     source = to_float_model(program, precision)
-    content, quantizer = _quantize(source.model, program, precision)
+    content, quantizer = _quantize(source, program, precision)
     context = compile_context(content, chip, half=precision == "fp16")
     _finish(context.model, source.model)
     write_atomic(folder / FILE, context.model.SerializeToString(deterministic=True))
@@ -68,18 +69,25 @@ def _check(program: Program, precision: str, chip: str) -> None:
         program.calibration_tensors()  # raises if there are none
 
 
-def _quantize(model: Any, program: Program, precision: str) -> tuple[bytes, tuple[Step, ...]]:
-    from convert.targets._onnx_quantize import ACTIVATION_BITS, quantize
+def _quantize(source: FloatModel, program: Program, precision: str) -> tuple[bytes, tuple[Step, ...]]:
+    from convert.targets._kept import kept_operators
+    from convert.targets._onnx_quantize import ACTIVATION_BITS, Plan, quantize
 
+    kept = kept_operators(program, precision)
     if precision not in ACTIVATION_BITS:
-        return model.SerializeToString(deterministic=True), ()
-    content, corrected = quantize(model, program.calibration, precision)
+        return source.model.SerializeToString(deterministic=True), ()
+    finer = tuple(name for name, operator in source.origins.items() if operator in kept)
+    plan = Plan(bits=ACTIVATION_BITS[precision], observer=program.recipe.observer, finer=finer)
+    content, corrected = quantize(source.model, program.calibration, plan)
     options: dict[str, str | int | float | bool] = {
         "weights": "int8, symmetric, per output channel",
-        "activations": f"uint{ACTIVATION_BITS[precision]}, per tensor",
+        "activations": f"uint{plan.bits}, per tensor",
+        "observer": plan.observer or "min-max",
         "calibration": len(program.calibration),
         "biases_corrected": corrected,
     }
+    if finer:
+        options["nodes_in_16_bits"] = len(finer)
     return content, (Step(tool="onnxruntime.quantization", version=metadata.version("onnxruntime"), options=options),)
 
 

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from convert.compile import compile_program
+from convert.delegation import operator_nodes
 from convert.export import export
+from convert.passes import optimize
 from convert.program import Model, Program
 from convert.targets import TARGETS
 from convert.targets._onnx_qnn_chips import CHIPS
@@ -20,6 +22,7 @@ from edge.artifact import Artifact, Source
 from edge.contract import Contract, TensorSpec
 from edge.errors import Refused, TargetError, UnknownName
 from edge.runtimes import open_session
+from quant.recipe import Recipe
 
 SHAPE = (1, 8, 16, 16)
 
@@ -99,6 +102,24 @@ def test_squeeze_and_excite_is_one_context(qnn: None, tmp_path: Path, precision:
     assert str(tmp_path).encode() not in content
     assert str(Path.cwd()).encode() not in content
     assert b"/tmp/" not in content
+
+
+@pytest.mark.slow
+def test_kept_operators_get_16_bits(qnn: None, tmp_path: Path) -> None:
+    module, image = Block().eval(), picture()
+    expected = module(image).detach()
+    errors = {}
+    for name, kept in (("none", ()), ("some", ("conv2d", "conv2d_2")), ("all", None)):
+        program = program_of(module)
+        operators = operator_nodes(optimize(program, "onnx-qnn"))
+        names = tuple(node.name for node in operators) if kept is None else kept
+        program = replace(program, recipe=Recipe(kept=names))
+        artifact = compile_program(program, "onnx-qnn:SM8650", "mixed", tmp_path / name)
+        assert artifact.manifest.delegation is not None
+        assert set(artifact.manifest.delegation.by_unit) == {"npu"}
+        assert bool(artifact.manifest.steps[-2].options.get("nodes_in_16_bits")) == bool(names)
+        errors[name] = float((answer(artifact, image) - expected).square().mean())
+    assert errors["all"] < errors["some"] < errors["none"] < 0.06**2
 
 
 @pytest.mark.slow

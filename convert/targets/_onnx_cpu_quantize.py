@@ -1,0 +1,86 @@
+"""Program → quantized ONNX model for CPU cores."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convert.delegation import operator_nodes
+from convert.targets._kept import kept_operators
+from convert.targets._onnx_qnn_float import FloatModel, to_float_model
+from convert.targets._onnx_quantize import ACTIVATION_BITS, Plan, quantize, without_advice
+from convert.targets._onnx_weights import round_weights, widen_weights
+from convert.targets._pt2e_equalize import equalize_channels
+from edge.artifact import Step
+
+if TYPE_CHECKING:
+    from convert.program import Program
+
+_WEIGHT_BITS = {"w8": 8, "w4": 4}
+
+
+def to_quantized(program: Program, precision: str) -> tuple[Any, Step]:
+    """Return a quantized ONNX model of a program, and the step that records how it was made.
+
+    Raises Refused without inputs to calibrate on, and for a kept operator that the program does not have.
+    """
+    kept = kept_operators(program, precision)
+    if precision in ACTIVATION_BITS:
+        source = to_float_model(equalized(program), precision)
+        floats = tuple(name for name, operator in source.origins.items() if operator in kept)
+        return _static(program, precision, source, floats)
+    model = to_float_model(program, precision).model
+    if precision in _WEIGHT_BITS:
+        count = round_weights(model, _WEIGHT_BITS[precision])
+        return model, _step("weights", {"bits": _WEIGHT_BITS[precision], "tensors": count})
+    return _dynamic(model), _step("dynamic", {"weights": "int8, symmetric", "activations": "uint8, at run time"})
+
+
+def equalized(program: Program) -> Program:
+    """Return the program with one range on the channels that depthwise convolutions read; its operators' names stay."""
+    from convert.passes._rewrite import apply_rewrite
+
+    tensors = program.calibration_tensors()
+    exported = apply_rewrite(program.exported, lambda module: equalize_channels(module, tensors))
+    changed = replace(program, exported=exported)
+    same = [node.name for node in operator_nodes(changed)] == [node.name for node in operator_nodes(program)]
+    return changed if same else program
+
+
+def _static(program: Program, precision: str, source: FloatModel, floats: tuple[str, ...]) -> tuple[Any, Step]:
+    import onnx
+
+    bits = ACTIVATION_BITS[precision]
+    observer = program.recipe.observer or ("percentile" if bits == 8 else "min-max")
+    content, corrected = quantize(source.model, program.calibration, Plan(bits=bits, observer=observer, floats=floats))
+    options: dict[str, str | int | float | bool] = {
+        "weights": "int8, symmetric, per output channel",
+        "activations": f"uint{bits}, per tensor",
+        "observer": observer,
+        "calibration": len(program.calibration),
+        "biases_corrected": corrected,
+    }
+    model = onnx.load_from_string(content)
+    if floats:
+        options["float_nodes"] = len(floats)
+        widen_weights(model, floats)
+    return model, _step("static", options)
+
+
+def _dynamic(model: Any) -> Any:
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as scratch, without_advice():
+        path = Path(scratch) / "quantized.onnx"
+        quantize_dynamic(model, str(path), weight_type=QuantType.QInt8)
+        return onnx.load(str(path))
+
+
+def _step(kind: str, options: dict[str, str | int | float | bool]) -> Step:
+    tool = "edge-deployment-kit" if kind == "weights" else "onnxruntime.quantization"
+    version = metadata.version("onnxruntime") if kind != "weights" else metadata.version("onnx")
+    return Step(tool=tool, version=version, options={"kind": kind, **options})
