@@ -19,6 +19,7 @@ from convert.bisect.network import Network, Stretch
 from convert.bisect.policy import FLOORS, OwnError, allowance, first_divergence
 from convert.bisect.records import Row, Side
 from convert.bisect.reproducer import write_reproducer
+from convert.bisect.twin import TWINS, reference_program, twin_taps
 from convert.calibration import calibration_inputs
 from convert.delegation import count_macs, operator_name
 from convert.passes import optimize
@@ -36,14 +37,19 @@ SQNR_CAP_DB = 200.0
 
 
 def trace_job(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Trace the payload's artifact; the child-process side of `edge bisect`."""
+    """Trace the payload's artifact; the child-process side of `edge bisect`.
+
+    `compiled_from` names a prepared folder whose program the artifact was made from, if that is not the right one.
+    """
     artifact = read_manifest(Path(payload["artifact"]))
     prepared, folder = Path(payload["prepared"]), Path(payload["folder"])
     program = load_program(prepared)
     if PRECISIONS[artifact.manifest.precision].calibrated:
         program = replace(program, calibration=calibration_inputs(prepared))
     sample = _sample(read_reference(prepared), Path(payload["image"]) if payload["image"] else None)
-    side = trace(artifact, program, sample, folder)
+    wrong = payload.get("compiled_from")
+    other = replace(load_program(Path(wrong)), calibration=program.calibration) if wrong else None
+    side = trace(artifact, program, sample, folder, compiled_from=other)
     result: dict[str, Any] = msgspec.to_builtins(side)
     return {"side": result, "inputs": sample.image.name if sample.image else "seeded random numbers"}
 
@@ -62,7 +68,8 @@ def trace(
     contract = optimized.contract
     if len(manifest.inputs) != len(contract.inputs) or len(manifest.outputs) != len(contract.outputs):
         raise UsageError(f"{artifact.root} has other inputs and outputs than {program.name}; pass its own model")
-    network = Network(optimized, [torch.from_numpy(sample.inputs[spec.name]) for spec in contract.inputs])
+    reference = reference_program(optimized, manifest.target, manifest.precision)
+    network = Network(reference, [torch.from_numpy(sample.inputs[spec.name]) for spec in contract.inputs])
     given = {
         spec.name: relayout(sample.inputs[own.name], own.layout, spec.layout)
         for spec, own in zip(manifest.inputs, contract.inputs, strict=True)
@@ -86,8 +93,6 @@ def replace_taps(taps: Taps, free: list[Tap]) -> Taps:
 
 
 def _taps(artifact: Artifact, program: Program, inputs: Arrays) -> Taps:
-    from convert.bisect.twin import TWINS, twin_taps
-
     family = artifact.manifest.target.partition(":")[0]
     if family not in READERS and family in TWINS:
         return twin_taps(artifact, program, inputs)
