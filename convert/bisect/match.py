@@ -27,7 +27,7 @@ from edge.runtimes._taps import Tap
 How = Literal["name", "value", "output"]
 Array = NDArray[Any]
 _TAG = re.compile(r"edge/([A-Za-z0-9_.]+);")
-_CAST = re.compile(r"_cast_fp(?:16|32)$|_to_fp(?:16|32)$|_dtype$")
+_CAST = re.compile(r"_cast_fp(?:16|32)$|_to_fp(?:16|32)$|_dtype$|_DequantizeLinear_Output(?:_\d+)?$")
 _SAMPLES = 1024
 _PREFILTER = 3.0  # a sample may be this much further off than the whole
 _ORDERS: Mapping[int, tuple[tuple[int, ...], ...]] = {4: ((0, 3, 1, 2), (0, 2, 3, 1)), 3: ((0, 2, 1),)}

@@ -45,9 +45,7 @@ if found.ndim == 4:
 '''
 
 
-def write_reproducer(
-    folder: Path, network: Network, stretch: Stretch, matches: Mapping[Node, Match], row: Row
-) -> None:
+def write_reproducer(folder: Path, network: Network, stretch: Stretch, matches: Mapping[Node, Match], row: Row) -> None:
     """Write operator.pt2, input.npz, artifact.npz, about.json and run.py; an older reproducer there is replaced.
 
     The inputs are the artifact's own tensors, so that what differs is the fault of these operators alone.
@@ -62,7 +60,7 @@ def write_reproducer(
     module = module_of(network, stretch)
     with torch.no_grad():
         torch.export.save(torch.export.export(module, tuple(given.values())), folder / "operator.pt2")
-    np.savez(folder / "input.npz", **{name: value.numpy() for name, value in given.items()})
+    np.savez(folder / "input.npz", allow_pickle=False, **{name: value.numpy() for name, value in given.items()})
     np.savez(folder / "artifact.npz", output=np.ascontiguousarray(matches[stretch.result].value))
     facts = {"operators": row.stretch, "op": row.op, "tensor": row.tap, "kind": row.kind, "own_error": row.own}
     (folder / "about.json").write_text(json.dumps(facts, indent=2) + "\n")

@@ -105,8 +105,8 @@ def _blame(side: Side, row: Row) -> str:
     before = [entry for entry in side.rows if entry.depth < row.depth]
     fine = f"{len(before)} matched tensors before it agree" if before else "it is the first matched tensor"
     return (
-        f"{side.target}@{side.precision} diverges at {row.node} ({row.op}){among}: on the artifact's own inputs it is off "
-        f"by {_number(row.own)} of its rms, {_number(side.allowance)} is allowed; {fine}"
+        f"{side.target}@{side.precision} diverges at {row.node} ({row.op}){among}: on the artifact's own inputs it is "
+        f"off by {_number(row.own)} of its rms, {_number(side.allowance)} is allowed; {fine}"
     )
 
 

@@ -81,7 +81,9 @@ def trace(
     side, stretches = _side(artifact, network, walk, replace_taps(taps, free))
     side = msgspec.structs.replace(side, notes=(*side.notes, *_passes_differ(network, contract.outputs, sample)))
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "tensors.npz", **{node.name: match.value for node, match in walk.matches.items()})
+    np.savez(
+        folder / "tensors.npz", allow_pickle=False, **{node.name: match.value for node, match in walk.matches.items()}
+    )
     if side.first is not None:
         write_reproducer(folder / "reproducer", network, stretches[side.first], walk.matches, side.rows[side.first])
     return side
@@ -176,7 +178,9 @@ def _own(network: Network, walk: Walk, stretch: Stretch) -> OwnError:
         if value.dtype.kind == "f" and value.size:
             with np.errstate(all="ignore"):
                 reach = max(reach, float(np.sqrt(np.mean(value.astype(np.float64) ** 2))))
-    return own_error(match.value, walk.own[stretch.result].numpy(), match.tap.step, reach if math.isfinite(reach) else 0)
+    return own_error(
+        match.value, walk.own[stretch.result].numpy(), match.tap.step, reach if math.isfinite(reach) else 0
+    )
 
 
 def _row(network: Network, match: Match, stretch: Stretch, error: OwnError) -> Row:

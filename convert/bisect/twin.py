@@ -78,7 +78,9 @@ def twin_taps(artifact: Artifact, program: Program, inputs: Arrays) -> Taps:
         Tap(extra.label, position, extra.kind, found[extra.spec.name], extra.step)
         for position, extra in enumerate(extras)
     )
-    notes = (f"{target.id} hides its tensors: {len(extras)} are those of a twin, compiled again with more outputs",)
+    notes: tuple[str, ...] = (
+        f"{target.id} hides its tensors: {len(extras)} are those of a twin, compiled again with more outputs",
+    )
     for spec in manifest.outputs:
         error = relative_difference(found[spec.name], outputs[spec.name])
         if error > _SAME:

@@ -50,9 +50,7 @@ def bisect_command(
     with tempfile.TemporaryDirectory(prefix="edge-bisect-") as folder:
         prepared = prepare_request(request, Path(folder) / "prepared", log, progress)
         _check_weights(artifacts[0], prepared.folder)
-        found = bisect(
-            artifacts, prepared.folder, Path(folder), log, image=image, out=out, progress=progress
-        )
+        found = bisect(artifacts, prepared.folder, Path(folder), log, image=image, out=out, progress=progress)
     if as_json:
         print_json(found)
     else:

@@ -47,48 +47,48 @@ def model(module: nn.Module) -> Model:
 
 
 def traced(build: Build, made_from: str, root: Path) -> Side:
-    """Compile the program of one prepared folder and trace the artifact against the right one, as `edge bisect` does."""
+    """Compile the program of one prepared folder and trace it against the right one as `edge bisect` does."""
     folder = root / f"{build.folder_name}-{made_from}"
     if not folder.exists():
         compile_in_child(build, root / made_from, folder, root / "log.txt")
     payload: dict[str, Any] = {"artifact": str(folder), "prepared": str(root / "right"), "folder": str(root / "trace")}
     payload |= {"image": "", "compiled_from": str(root / made_from)}
     environment = execution_environment(read_manifest(folder).manifest)
-    job = Job(
-        function="convert.bisect.trace:trace_job", payload=payload, log=root / "log.txt", environment=environment
-    )
+    job = Job(function="convert.bisect.trace:trace_job", payload=payload, log=root / "log.txt", environment=environment)
     return msgspec.convert(run_job(job)["side"], Side)
 
 
 @pytest.mark.parametrize(
-    ("target", "precision", "package"),
+    ("target", "precision", "package", "wrong"),
     [
-        ("executorch-qnn:SM8650", "int8", "qnn-2.49"),
-        pytest.param("executorch-qnn:SM8650", "fp16", "qnn-2.49", marks=pytest.mark.full),
-        pytest.param("onnx-qnn:SM8650", "int8", "qnn-2.50", marks=pytest.mark.full),
+        ("executorch-qnn:SM8650", "int8", "qnn-2.49", True),
+        pytest.param("executorch-qnn:SM8650", "int8", "qnn-2.49", False, marks=pytest.mark.full),
+        pytest.param("executorch-qnn:SM8650", "fp16", "qnn-2.49", True, marks=pytest.mark.full),
+        pytest.param("onnx-qnn:SM8650", "int8", "qnn-2.50", True, marks=pytest.mark.full),
+        pytest.param("onnx-qnn:SM8650", "int8", "qnn-2.50", False, marks=pytest.mark.full),
     ],
 )
 def test_a_weight_that_was_wrong_before_compiling_is_named(
     target: str,
     precision: str,
     package: str,
+    wrong: bool,
     photos: tuple[Path, ...],
     sdk: Callable[[str], dict[str, str]],
     tmp_path: Path,
 ) -> None:
     sdk(package)
     prepare(model(Small()), photos, tmp_path / "right")
-    prepare(model(Small(times=5.0)), photos, tmp_path / "wrong")
-    build = Build(target=target, precision=precision)
-
-    wrong = traced(build, "wrong", tmp_path)
-    assert wrong.mode == "emulated"
-    assert wrong.divergence is not None
-    assert wrong.divergence.node == "conv2d_1"
-    assert "twin" in wrong.notes[0]
-    assert not any("does not compile to this artifact" in note for note in wrong.notes)
-    assert (tmp_path / "trace/reproducer/operator.pt2").is_file()
-
-    right = traced(build, "right", tmp_path)
-    assert right.first is None
-    assert len(right.rows) >= 5
+    if wrong:
+        prepare(model(Small(times=5.0)), photos, tmp_path / "wrong")
+    side = traced(Build(target=target, precision=precision), "wrong" if wrong else "right", tmp_path)
+    assert side.mode == "emulated"
+    assert len(side.rows) >= 5
+    assert "twin" in side.notes[0]
+    assert not any("does not compile to this artifact" in note for note in side.notes)
+    assert (tmp_path / "trace/reproducer/operator.pt2").is_file() is wrong
+    if not wrong:
+        assert side.first is None
+        return
+    assert side.divergence is not None
+    assert side.divergence.node == "conv2d_1"

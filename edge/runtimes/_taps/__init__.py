@@ -1,7 +1,7 @@
 """Taps: every intermediate tensor that a runtime really computed for one set of inputs.
 
-One file per runtime. A tap is named as the file names it and knows which operator of the file computed it; matching taps
-with the operators of the exported program is the work of `convert.bisect`.
+One file per runtime. A tap is named as the file names it and knows which operator of the file computed it; matching
+taps with the operators of the exported program is the work of `convert.bisect`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,10 @@ from typing import Any
 XNNPACK = "XnnpackBackend"
 _OUTPUT_FLAG = 2  # XNN_VALUE_FLAG_EXTERNAL_OUTPUT
 _EXTERNAL_FLAGS = 3
-_DTYPES = {"xnn_datatype_fp32": "float32", "xnn_datatype_fp16": "float16"}
+_DTYPES = {
+    "xnn_datatype_fp32": "float32", "xnn_datatype_fp16": "float16", "xnn_datatype_qint8": "int8",
+    "xnn_datatype_quint8": "uint8",
+}  # fmt: skip
 _SCHEMA = "schema.fbs"
 _BARE = re.compile(r"(:\s*)([+-]?(?:inf|nan))\b")  # flatc reads such numbers back from text
 
@@ -28,6 +31,8 @@ class InnerValue:
     handle: int
     shape: tuple[int, ...]
     dtype: str
+    scale: float = 0.0  # of integers that stand for real numbers
+    zero: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +55,27 @@ def expose(content: bytes) -> Opened:
     start, size = header.flatbuffer_offset, header.flatbuffer_size
     graph = _read(content[start : start + size])
     tensors = {tensor["id_out"]: tensor for tensor in map(_tensor, graph["xvalues"])}
-    names = {entry["xvalue_union"].get("id_out") for entry in graph["xvalues"]}  # quantized values nest theirs
+    steps = {_tensor(entry)["id_out"]: entry["xvalue_union"].get("quant_params") for entry in graph["xvalues"]}
     kinds = tuple(str(node["xnode_union_type"]).removeprefix("XNN") for node in graph["xnodes"])
     values = []
     for position, node in enumerate(graph["xnodes"]):
         for result in _results(node["xnode_union"]):
             tensor = tensors[result]
             dtype = _DTYPES.get(tensor["datatype"])
-            if dtype is None or result not in names or tensor["flags"] & _EXTERNAL_FLAGS or not tensor["dims"]:
+            if dtype is None or tensor["flags"] & _EXTERNAL_FLAGS or not tensor["dims"]:
                 continue
             tensor["flags"] |= _OUTPUT_FLAG
             tensor["external_id"] = graph["num_externs"]
             graph["num_externs"] += 1
             graph["output_ids"].append(result)
             shape = tuple(tensor["dims"])
-            values.append(InnerValue(f"xnn {result}", position, kinds[position], node["debug_handle"], shape, dtype))
+            given = steps[result] or {}
+            values.append(
+                InnerValue(
+                    f"xnn {result}", position, kinds[position], node["debug_handle"], shape, dtype,
+                    float(given.get("scale", 0.0)), int(given.get("zero_point", 0)),
+                )
+            )  # fmt: skip
     return Opened(_joined(content, header, _written(graph)), tuple(values), kinds)
 
 
@@ -113,10 +124,11 @@ def _joined(content: bytes, old: Any, graph: bytes) -> bytes:
     )
 
     def padded(size: int) -> int:
-        return -(-size // CONSTANT_TENSOR_ALIGNMENT) * CONSTANT_TENSOR_ALIGNMENT
+        alignment = int(CONSTANT_TENSOR_ALIGNMENT)
+        return -(-size // alignment) * alignment
 
     head, body = padded(XNNHeader.EXPECTED_LENGTH), padded(len(graph))
-    header = XNNHeader(
+    header: bytes = XNNHeader(
         flatbuffer_offset=head,
         flatbuffer_size=len(graph),
         constant_data_offset=head + body,

@@ -1,8 +1,8 @@
 """Every tensor of a `.pte`, computed by the real kernels: the file rewritten so that they all become outputs.
 
-Tensors between portable operators share memory, so each gets a place of its own. Inside an XNNPACK delegate, whose graph
-lies in the file as a flatbuffer, every value becomes an external output that the program receives. The handles are
-those that the exporter gave to its nodes.
+Tensors between portable operators share memory, so each gets a place of its own. Inside an XNNPACK delegate, whose
+graph lies in the file as a flatbuffer, every value becomes an external output that the program receives. The handles
+are those that the exporter gave to its nodes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from edge.runtimes._taps._xnnpack import XNNPACK, InnerValue, expose
 
 _SAME = 1e-3  # of the rms: operators that XNNPACK fuses if nobody looks between them
 _ALIGNMENT = 64
+_SCALARS = {"float32": "FLOAT", "float16": "HALF", "int8": "CHAR", "uint8": "BYTE"}
 _VIEWS = ("executorch_prim::et_view",)
 
 
@@ -31,6 +32,8 @@ class _Label:
     operator: int
     kind: str
     handle: int
+    scale: float = 0.0
+    zero: int = 0
 
 
 def read_executorch(artifact: Artifact, inputs: Arrays) -> Taps:
@@ -41,12 +44,18 @@ def read_executorch(artifact: Artifact, inputs: Arrays) -> Taps:
     results = _run(content, [inputs[spec.name] for spec in artifact.manifest.inputs])
     split = len(artifact.manifest.outputs)
     taps = tuple(
-        Tap(label.name, label.operator, label.kind, value, handle=label.handle)
+        Tap(label.name, label.operator, label.kind, _real(value, label), label.scale, label.handle)
         for label, value in zip(labels, results[split:], strict=True)
     )
     final = {spec.name: value for spec, value in zip(artifact.manifest.outputs, results[:split], strict=True)}
     notes = disagreement("the file without the extra outputs", outputs, final, _SAME)
     return Taps("native", taps, outputs, kinds, notes)
+
+
+def _real(value: Any, label: _Label) -> Any:
+    if not label.scale:
+        return value
+    return (value.astype(np.float32) - np.float32(label.zero)) * np.float32(label.scale)
 
 
 def _rewritten(path: Path) -> tuple[bytes, list[_Label], tuple[str, ...]]:
@@ -103,7 +112,7 @@ def _receive(
     first = len(kinds)
     for value in values:
         record = Tensor(
-            scalar_type=ScalarType.FLOAT if value.dtype == "float32" else ScalarType.HALF,
+            scalar_type=ScalarType[_SCALARS[value.dtype]],
             storage_offset=0, sizes=list(value.shape), dim_order=list(range(len(value.shape))), requires_grad=False,
             layout=0, data_buffer_idx=0, allocation_info=None, shape_dynamism=TensorShapeDynamism.STATIC,
         )  # fmt: skip
@@ -111,7 +120,8 @@ def _receive(
         plan.values.append(EValue(val=record))
         instruction.args.append(len(plan.values) - 1)
         plan.outputs.append(len(plan.values) - 1)
-        labels.append(_Label(value.name, first + value.operator, value.kind, value.handle))
+        position = first + value.operator
+        labels.append(_Label(value.name, position, value.kind, value.handle, value.scale, value.zero))
 
 
 def _place(plan: Any, record: Any) -> None:

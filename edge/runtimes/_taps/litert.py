@@ -108,4 +108,5 @@ def _kind(code: Any) -> str:
     if code.customCode:
         return str(code.customCode.decode())
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    return next(name for name, value in vars(schema.BuiltinOperator).items() if value == number)
+    names: dict[object, str] = {value: name for name, value in vars(schema.BuiltinOperator).items()}
+    return names[number]
