@@ -184,7 +184,7 @@ def _repaired(
     last = max((walk.matches[node].tap.operator for node in network.stretch(broken, known).inputs
                 if node in walk.matches), default=-1)  # fmt: skip
     inner = [node for node in network.stretch(broken, known).operators[:-1] if node in walk.own]
-    best: tuple[int, float, dict[Node, Match], Walk] | None = None
+    best: tuple[tuple[int, float, float], dict[Node, Match], Walk] | None = None
     tried = 0
     for node in inner:
         right = walk.own[node].numpy()
@@ -196,12 +196,18 @@ def _repaired(
             trial = {**fixed, node: Match(tap, near[2], "value")}
             found = _walk(network, free, trial, limit)
             gain = len(found.matches) - len(walk.matches) - 1 + _mended(found, walk, limit)
-            if gain > 0 and (best is None or (gain, -near[0]) > best[:2]):
-                best = (gain, -near[0], trial, found)
+            rank = (gain, -_other_signs(near[2], right), -near[0])
+            if gain > 0 and (best is None or rank > best[0]):
+                best = (rank, trial, found)
         tried += bool(fitting)
         if tried == _PLACES:
             break
-    return None if best is None else (best[2], best[3])
+    return None if best is None else best[1:]
+
+
+def _other_signs(value: Array, right: Array) -> float:
+    """Return in tenths by how much the shares of negative numbers differ: a fused ReLU leaves none."""
+    return round(abs(float(np.mean(value < 0)) - float(np.mean(right < 0))), 1)
 
 
 def _mended(after: Walk, before: Walk, limit: float) -> int:

@@ -96,8 +96,9 @@ def error(value: float) -> str:
     return "0" if value == 0 else "not a number" if value > 1e30 else f"{value:.2g}"
 
 
-def around(rows: Sequence[Row], first: int | None, count: int) -> range:
-    """Return the positions of up to `count` rows around the divergence, or the last ones if there is none."""
-    middle = len(rows) - 1 if first is None else first
+def around(rows: Sequence[Row], depth: int | None, count: int) -> range:
+    """Return the positions of up to `count` rows around a depth in the program, or of the last ones."""
+    last = len(rows) - 1
+    middle = last if depth is None else next((i for i, row in enumerate(rows) if row.depth >= depth), last)
     start = max(0, min(middle - count // 2, len(rows) - count))
     return range(start, min(len(rows), start + count))

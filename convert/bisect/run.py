@@ -101,7 +101,8 @@ def conclude(model: str, inputs: str, sides: Sequence[Side], pairs: Sequence[Pai
 
 
 def _blame(side: Side, row: Row) -> str:
-    among = f" (one of {', '.join(row.stretch)}, which the artifact runs as one)" if len(row.stretch) > 1 else ""
+    others = ", ".join(name for name in row.stretch if name != row.node)
+    among = f", which the artifact runs as one with {others}," if others else ""
     before = [entry for entry in side.rows if entry.depth < row.depth]
     fine = f"{len(before)} matched tensors before it agree" if before else "it is the first matched tensor"
     return (

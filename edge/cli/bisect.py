@@ -94,9 +94,10 @@ def _check_weights(artifact: Artifact, prepared: Path) -> None:
 def describe(found: Bisection, out: Path | None) -> Iterator[str]:
     """Yield a bisection as lines of text: the verdict, and per artifact the tensors around the divergence."""
     yield f"{found.model} on {found.inputs}"
+    depth = min((side.divergence.depth for side in found.sides if side.divergence), default=None)
     differences = {pair.node: pair.difference for pair in found.pairs}
     for side in found.sides:
-        yield from _side(side, differences)
+        yield from _side(side, differences, depth)
     yield found.verdict
     if out is not None:
         yield str(out / "bisect.html")
@@ -104,7 +105,7 @@ def describe(found: Bisection, out: Path | None) -> Iterator[str]:
         yield f"reproduce: python {found.reproducer}/run.py"
 
 
-def _side(side: Side, differences: Mapping[str, float]) -> Iterator[str]:
+def _side(side: Side, differences: Mapping[str, float], depth: int | None) -> Iterator[str]:
     from convert.bisect.page import around, error
 
     yield (
@@ -115,7 +116,7 @@ def _side(side: Side, differences: Mapping[str, float]) -> Iterator[str]:
         yield f"  note: {note}"
     between = "  between" if differences else ""
     yield f"    {'operator':28} {'kind':28} {'own':>8} {'accum.':>8} {'SQNR dB':>8}{between}"
-    shown = around(side.rows, side.first, ROWS)
+    shown = around(side.rows, depth, ROWS)
     for index in shown:
         row = side.rows[index]
         mark = ">>" if index == side.first else " !" if row.excess > side.allowance else "  "
