@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convert.bisect.match import Match, Walk, match_taps, own_error
+from convert.bisect.match import Match, Walk, arrangements, match_taps, own_error
 from convert.bisect.network import Network, Stretch
 from convert.bisect.policy import FLOORS, OwnError, allowance, first_divergence
 from convert.bisect.records import Row, Side
@@ -78,7 +78,7 @@ def trace(
     outputs = _outputs(artifact, network, taps, program)
     free = [tap for tap in taps.taps if not any(_equal(tap, match) for match in outputs.values())]
     walk = match_taps(network, free, outputs, manifest.precision)
-    side, stretches = _side(artifact, network, walk, replace_taps(taps, free))
+    side, stretches = _side(artifact, network, walk, replace(taps, taps=tuple(free)))
     side = msgspec.structs.replace(side, notes=(*side.notes, *_passes_differ(network, contract.outputs, sample)))
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(
@@ -87,11 +87,6 @@ def trace(
     if side.first is not None:
         write_reproducer(folder / "reproducer", network, stretches[side.first], walk.matches, side.rows[side.first])
     return side
-
-
-def replace_taps(taps: Taps, free: list[Tap]) -> Taps:
-    """Return taps without those that are outputs."""
-    return replace(taps, taps=tuple(free))
 
 
 def _taps(artifact: Artifact, program: Program, inputs: Arrays) -> Taps:
@@ -131,8 +126,6 @@ def _equal(tap: Tap, match: Match) -> bool:
         return False
     if tap.name == match.tap.name:  # of the same file under another optimization
         return True
-    from convert.bisect.match import arrangements
-
     return any(
         np.array_equal(value.astype(np.float64), match.value.astype(np.float64), equal_nan=True)
         for value in arrangements(tap.value, match.value.shape)
