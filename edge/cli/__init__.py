@@ -17,6 +17,7 @@ from edge.errors import EdgeError, UnknownName
 
 # name → (module:object, one line for `edge --help`); listing the commands imports none of them
 COMMANDS = {
+    "bisect": ("edge.cli.bisect:bisect_command", "Name the first operator at which two artifacts diverge."),
     "compare": ("edge.cli.compare:compare_command", "Say what changed between two reports or artifacts."),
     "compile": ("edge.cli.stages:compile_command", "Compile an exported program for one target."),
     "deploy": ("edge.cli.deploy:deploy_command", "Take a model to verified artifacts for many targets."),

@@ -34,7 +34,7 @@ def verify_command(artifacts: tuple[Path, ...], model: str | None, as_json: bool
     found = [read_manifest(folder) for folder in artifacts]
     for artifact in found:
         check_files(artifact)
-    requests = [_request(artifact, model, options) for artifact in found]
+    requests = [request_for(artifact, model, options) for artifact in found]
     log = command_log("verify")
     rows: list[tuple[Artifact, Parity]] = []
     failures: list[EdgeError] = []
@@ -54,7 +54,7 @@ def verify_command(artifacts: tuple[Path, ...], model: str | None, as_json: bool
     return 0 if all(parity.passed or parity.mode == "unverified" for _, parity in rows) else 4
 
 
-def _request(artifact: Artifact, model: str | None, options: Mapping[str, Any]) -> ModelRequest:
+def request_for(artifact: Artifact, model: str | None, options: Mapping[str, Any]) -> ModelRequest:
     """Describe the model that an artifact was made from; inputs that are not given are those it keeps."""
     name = artifact.manifest.model
     if model is None and name not in MODELS:
