@@ -15,11 +15,11 @@ import torch
 
 from convert.export import export
 from convert.keys import ModelRequest
-from convert.prepare import image_contract, load_any
+from convert.prepare import load_any
 from convert.program import Model, Program, weights_digest
 from convert.tails import cut_tails
 from edge.artifact import encode_json, file_digest, write_atomic
-from edge.contract import takes_image
+from edge.contract import image_contract, takes_image
 from edge.disk import disk_errors
 from edge.errors import ContractError, MissingError, UsageError
 from edge.output import exclusive
