@@ -4,7 +4,7 @@ import pytest
 
 from edge.artifact import Artifact, Manifest, Needs, Source
 from edge.cli.options import MAX_PICTURES, model_request
-from edge.cli.verify import _request
+from edge.cli.verify import request_for
 from edge.contract import TensorSpec
 from edge.errors import InputError, UsageError
 
@@ -27,27 +27,27 @@ def artifact(root, layout="NCHW"):
 
 def test_verify_asks_for_the_model_that_only_the_user_has(tmp_path):
     with pytest.raises(UsageError, match="your own model tiny; pass --model file.py:function with the --checkpoint"):
-        _request(artifact(tmp_path), None, NOTHING)
+        request_for(artifact(tmp_path), None, NOTHING)
 
 
 def test_verify_takes_the_inputs_that_the_artifact_keeps(tmp_path):
     made = artifact(tmp_path)
-    contract = _request(made, "tiny.py:build", NOTHING).contract
+    contract = request_for(made, "tiny.py:build", NOTHING).contract
     assert contract is not None
     assert (contract.inputs, contract.outputs) == (made.manifest.inputs, made.manifest.outputs)
-    given = _request(made, "tiny.py:build", NOTHING | {"inputs": ("x=1x3x8x8",)}).contract
+    given = request_for(made, "tiny.py:build", NOTHING | {"inputs": ("x=1x3x8x8",)}).contract
     assert given is not None
     assert given.inputs[0].name == "x"
-    assert _request(artifact(tmp_path, "NHWC"), "tiny.py:build", NOTHING).contract is None
+    assert request_for(artifact(tmp_path, "NHWC"), "tiny.py:build", NOTHING).contract is None
 
 
-def test_more_pictures_than_are_used_are_announced(tmp_path, capsys):
+def test_morepictures_than_are_used_are_announced(tmp_path, capsys):
     for i in range(MAX_PICTURES + 3):
         (tmp_path / f"{i:02}.png").touch()
     assert [path.name for path in request(data=tmp_path).images] == [f"{i:02}.png" for i in range(MAX_PICTURES)]
     assert f"holds {MAX_PICTURES + 3} pictures; the first {MAX_PICTURES}" in capsys.readouterr().err
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path):
+def test_a_folder_withoutpictures_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no picture"):
         request(data=tmp_path)
