@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from convert.header import read_header
 from convert.reference import read_reference
 from edge.artifact import encode_json, write_atomic
@@ -89,21 +91,29 @@ class Simulation:
         """Return what turns the float program's outputs into the metric of other outputs on this sample."""
         task, frame = TASKS[self.contract.task], sample.frame
         names = [spec.name for spec in self.contract.outputs]
+        compared = _compared(self.contract)
 
         def against(wanted: Sequence[torch.Tensor]) -> Score | None:
             if frame is None or sample.image is None or not task.metric:
                 return None
-            expected = task.decode({n: t.numpy() for n, t in zip(names, wanted, strict=True)}, self.contract, frame)
+            expected = task.decode({n: t.numpy() for n, t in zip(names, wanted, strict=True)}, compared, frame)
             if getattr(expected, "empty", False):
                 return None
 
             def metric(outputs: Sequence[torch.Tensor]) -> float:
                 arrays = {name: tensor.numpy() for name, tensor in zip(names, outputs, strict=True)}
-                return float(task.compare(task.decode(arrays, self.contract, frame), expected))
+                return float(task.compare(task.decode(arrays, compared, frame), expected))
 
             return metric
 
         return against
+
+
+def _compared(contract: Contract) -> Contract:
+    """Return the contract without a pose's mask, which takes most of the time to decode and is not compared."""
+    if contract.task != "pose-landmarks":
+        return contract
+    return msgspec.structs.replace(contract, outputs=tuple(spec for spec in contract.outputs if spec.name != "mask"))
 
 
 def simulate(scope: Scope) -> Simulation:
@@ -114,6 +124,7 @@ def simulate(scope: Scope) -> Simulation:
     from convert.passes import optimize
     from convert.prepare import make_samples
     from convert.program import load_program
+    from convert.targets._pt2e_ranges import saturation
     from quant.simulate import Simulator
 
     torch.set_num_threads(1)  # the cores are taken by samples
@@ -121,7 +132,7 @@ def simulate(scope: Scope) -> Simulation:
     program = optimize(load_program(scope.prepared), scope.family)
     contract = program.contract
     inputs = [tuple(torch.from_numpy(entry[spec.name].copy()) for spec in contract.inputs) for entry in calibration]
-    simulator = Simulator(program.exported, inputs, scope.observer)
+    simulator = Simulator(program.exported, inputs, scope.observer, lambda node: saturation(node, 8))
     samples: Sequence[Sample] = make_samples(contract, program.name, scope.pictures) if scope.pictures else ()
     shown = [sample for sample in samples if sample.image is not None and sample.frame is not None]
     chosen = shown or read_reference(scope.prepared).meaningful().samples

@@ -21,6 +21,7 @@ from quant.layers import Layer, base_name, find_layers
 from quant.observers import Observer, Range, Seen, choose_range
 
 Inputs = tuple[Tensor, ...]
+Bounds = tuple[float | None, float | None]
 Values = dict[str, Any]  # by node name
 
 
@@ -76,10 +77,17 @@ def quantized(
 class Simulator:
     """Run an exported program with rounded weights and activations; ranges come from calibration inputs.
 
-    Raises ContractError if an activation holds NaN or infinity, Refused without calibration inputs.
+    `saturation` tells outside of which bounds an operator's argument no longer changes its result: such values need no
+    codes. Raises ContractError if an activation holds NaN or infinity, Refused without calibration inputs.
     """
 
-    def __init__(self, exported: ExportedProgram, calibration: Sequence[Inputs], observer: Observer = "min-max") -> None:
+    def __init__(
+        self,
+        exported: ExportedProgram,
+        calibration: Sequence[Inputs],
+        observer: Observer = "min-max",
+        saturation: Callable[[Node], Bounds | None] = lambda node: None,
+    ) -> None:
         self._module: GraphModule = exported.module(check_guards=False)
         self._nodes: list[Node] = list(self._module.graph.nodes)
         self.layers = find_layers(self._module.graph)
@@ -87,6 +95,8 @@ class Simulator:
         self._constants: Values = {n.name: _read(self._module, n) for n in self._nodes if n.op == "get_attr"}
         self._rounded_weights: dict[str, Tensor] = {}
         self._ranges = self._measure(calibration, observer)
+        for layer in self.layers:
+            self._ranges[layer.name] = self._cut(layer, saturation)
 
     @property
     def ranges(self) -> Mapping[str, Range]:
@@ -200,6 +210,15 @@ class Simulator:
                 for tensor in _tensors(values[layer.output]):
                     seen[layer.name].add(tensor.numpy())
         return {layer.name: _range(layer, seen[layer.name], observer) for layer in self.layers}
+
+    def _cut(self, layer: Layer, saturation: Callable[[Node], Bounds | None]) -> Range:
+        low, high = self._ranges[layer.name]
+        users = [user for node in self._nodes if node.name == layer.output for user in node.users]
+        bounds = saturation(users[0]) if len(users) == 1 else None
+        if bounds is None:
+            return low, high
+        least, most = bounds
+        return min(0.0, low if least is None else max(low, least)), max(0.0, high if most is None else min(high, most))
 
 
 def round_weight(weight: Tensor, channel_axis: int, *, bits: int = 8) -> Tensor:
