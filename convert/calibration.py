@@ -1,19 +1,30 @@
-"""Real inputs to measure the range of activations on: augmented cuts of the pictures of a prepared folder."""
+"""Real inputs to measure the range of activations on.
+
+They are pictures or arrays that the user brings, or else augmented cuts of the pictures that parity is measured on.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from convert.calibration_checks import checked_arrays, doubts
+from convert.header import Header, read_header
 from convert.reference import Arrays, Reference, read_reference
-from edge.contract import takes_image
+from edge.artifact import encode_json, write_atomic
+from edge.contract import image_contract, takes_image
+from edge.errors import Refused, UsageError
 from edge.images import read_image
 from edge.tasks import TASKS, Image
 
 CALIBRATION = "calibration.npz"
+NOTES = "calibration-notes.json"
 INPUTS = 24
 _SMALLEST_CUT = 0.6  # of a picture's height and width
 _CONTRAST, _BRIGHTNESS = 0.25, 25.0  # ± share and ± grey levels
@@ -24,11 +35,52 @@ def calibration_inputs(folder: Path) -> tuple[Arrays, ...]:
     path = folder / CALIBRATION
     with FileLock(folder / f".{CALIBRATION}.lock"):
         if not path.is_file():
-            _write(path, _make(read_reference(folder)))
+            reference = read_reference(folder)
+            _write(path, _from_pictures(reference.header, _shown(reference), whole=0))
         with np.load(path, allow_pickle=False) as archive:
             stacked = {name: archive[name] for name in archive.files}
     count = min((len(values) for values in stacked.values()), default=0)
     return tuple({name: values[i] for name, values in stacked.items()} for i in range(count))
+
+
+def calibrate_on(folder: Path, pictures: Sequence[Path]) -> tuple[str, ...]:
+    """Make a prepared folder's calibration inputs from pictures, whole; a few are topped up with augmented cuts.
+
+    Returns what looks wrong with them. Raises UsageError if the model takes no pictures, Refused if a model of people
+    sees nobody in any.
+    """
+    header = read_header(folder)
+    if not takes_image(header.contract):
+        raise UsageError(f"{header.name} does not take one colour picture, so --calibration cannot be used")
+    found = _from_pictures(header, pictures, whole=len(pictures))
+    if not found:
+        raise Refused(
+            f"{header.name} needs pictures of people, and there is none in the {len(pictures)} to calibrate on"
+        )
+    return calibrate_with(folder, found, pictures=len(pictures))
+
+
+def calibrate_with(
+    folder: Path, inputs: Iterable[Mapping[str, NDArray[Any]]], *, pictures: int | None = None
+) -> tuple[str, ...]:
+    """Keep inputs as a prepared folder's calibration inputs and return what looks wrong with them.
+
+    Raises ContractError if their names, shapes or types are not the contract's.
+    """
+    contract = read_header(folder).contract
+    checked = [checked_arrays(contract, entry) for entry in inputs]
+    if not checked:
+        raise UsageError("the calibration inputs are empty; give at least one, or none at all for the kit's own")
+    _write(folder / CALIBRATION, checked)
+    notes = doubts(contract, checked, pictures=pictures if pictures is not None else len(checked))
+    write_atomic(folder / NOTES, encode_json(notes))
+    return notes
+
+
+def calibration_notes(folder: Path) -> tuple[str, ...]:
+    """Return what looked wrong when a prepared folder's calibration inputs were made."""
+    path = folder / NOTES
+    return msgspec.json.decode(path.read_bytes(), type=tuple[str, ...]) if path.is_file() else ()
 
 
 def _write(path: Path, inputs: list[Arrays]) -> None:
@@ -38,32 +90,37 @@ def _write(path: Path, inputs: list[Arrays]) -> None:
     temporary.replace(path)
 
 
-def _make(reference: Reference) -> list[Arrays]:
-    """Cut, mirror and relight the pictures, seeded; those without a result in them serve only if there are no others.
+def _shown(reference: Reference) -> list[Path]:
+    """Return the pictures that show what the model is made for, or all if none does.
 
     A landmark model is never shown a picture without a person on a phone: such ranges would coarsen its scales.
     """
-    from convert.prepare import find_region, image_contract, wants_person
-
-    contract = reference.header.contract
     pictures = [sample for sample in reference.samples if sample.image is not None]
-    useful = [sample.image for sample in pictures if sample.frame is not None] or [s.image for s in pictures]
-    if not useful or not takes_image(contract):
+    useful = [sample for sample in pictures if sample.frame is not None] or pictures
+    return [sample.image for sample in useful if sample.image is not None]
+
+
+def _from_pictures(header: Header, pictures: Sequence[Path], *, whole: int) -> list[Arrays]:
+    """Return the first `whole` pictures as inputs, then random cuts, mirrored and relit, seeded, up to INPUTS."""
+    from convert.prepare import find_region, wants_person
+
+    if not pictures or not takes_image(header.contract):
         return []
-    contract = image_contract(contract)
-    task, person = TASKS[contract.task], wants_person(reference.header.name, contract)
+    contract = image_contract(header.contract)
+    task, person = TASKS[contract.task], wants_person(header.name, contract)
     generator = np.random.default_rng(0)
-    images = [read_image(path) for path in useful if path is not None]
     found: list[Arrays] = []
-    for attempt in range(4 * INPUTS):
-        image = augment(images[attempt % len(images)], generator)
-        region = find_region(reference.header.name, image) if person else None
-        if person and region is None and attempt < 3 * INPUTS:
-            continue  # the cut lost the person
+    for attempt in range(whole + 4 * INPUTS):
+        if attempt >= whole and len(found) >= INPUTS:
+            break
+        image = read_image(pictures[attempt % len(pictures)])
+        if attempt >= whole:
+            image = augment(image, generator)
+        region = find_region(header.name, image) if person else None
+        if person and region is None and (whole or attempt < 3 * INPUTS):
+            continue  # nobody there, or the cut lost the person
         inputs, _ = task.prepare(image, contract, region if task.needs_region else None)
         found.append(inputs)
-        if len(found) == INPUTS:
-            break
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from convert.calibration import calibration_inputs
+from convert.calibration_checks import check_activations
 from convert.passes import optimize
 from convert.program import Program, load_program, program_digest
 from convert.targets import TARGETS, Compiled, Target
@@ -26,6 +27,7 @@ def compile_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     program = load_program(prepared)
     if PRECISIONS[payload["precision"]].calibrated:
         program = replace(program, calibration=calibration_inputs(prepared))
+        check_activations(program)
     program = replace(program, recipe=msgspec.convert(payload["recipe"], Recipe))
     artifact = compile_program(program, payload["target"], payload["precision"], Path(payload["folder"]))
     return {"files": [entry.name for entry in artifact.manifest.files]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convert.calibration import calibrate_on
 from convert.export import evaluating, example_inputs, export, flatten
 from convert.load import load, load_exported, load_user
 from convert.program import Model, Program, save_program
 from convert.reference import Arrays, Sample, write_samples
 from convert.tails import cut_tails
-from edge.contract import Contract, Preprocess, takes_image
+from edge.contract import Contract, image_contract, takes_image
 from edge.errors import ContractError, UsageError
 from edge.images import read_image
 from edge.tasks import TASKS, Image, Region
@@ -35,7 +37,11 @@ def prepare_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     model = load_any(payload["model"], checkpoint, contract, random_weights=payload["random_weights"])
     if payload["own_images"] and not takes_image(model.contract):
         raise UsageError(f"{model.name} does not take one colour picture, so --data cannot be used; leave it out")
-    prepare(model, given, Path(payload["folder"]))
+    folder = Path(payload["folder"])
+    prepare(model, given, folder)
+    calibration = [Path(picture) for picture in payload["calibration"]]
+    if calibration:
+        calibrate_on(folder, calibration)
     return {}
 
 
@@ -79,13 +85,6 @@ def make_samples(contract: Contract, name: str, images: Sequence[Path]) -> list[
     return [_image_sample(image_contract(contract), name, path) for path in images]
 
 
-def image_contract(contract: Contract) -> Contract:
-    """Return the contract with preprocessing; without any stated, pictures are stretched to [0, 1] RGB."""
-    if contract.preprocess is not None:
-        return contract
-    return msgspec.structs.replace(contract, preprocess=Preprocess(size=contract.inputs[0].size_hw))
-
-
 def _image_sample(contract: Contract, name: str, path: Path) -> Sample:
     task = TASKS[contract.task]
     image = read_image(path)
@@ -105,8 +104,13 @@ def wants_person(name: str, contract: Contract) -> bool:
 def find_region(name: str, image: Image) -> Region | None:
     """Run the eager detector that completes a landmark model and return the best person's region, or None."""
     companion = MODELS[name].companion if name in MODELS else ""
-    detector = load(companion or DETECTOR)
+    detector = _detector(companion or DETECTOR)
     return find_person(image, lambda inputs: run_eager(detector, detector.contract, inputs), detector.contract)
+
+
+@functools.cache
+def _detector(name: str) -> Model:
+    return load(name)
 
 
 def run_eager(model: Model, contract: Contract, inputs: Arrays) -> Arrays:

@@ -48,7 +48,7 @@ def verify(artifact: Artifact, reference: Reference, limits: Limits, *, preview:
     """Run an artifact on the reference's inputs and measure its error; draw the first picture into `preview`."""
     try:
         session = open_session(artifact)
-        answers = [_run(session, artifact, reference.header.contract, sample) for sample in reference.samples]
+        answers = [run_sample(session, artifact, reference.header.contract, sample) for sample in reference.samples]
     except Unexecutable as error:
         return Parity(passed=False, mode="unverified", inputs=reference.inputs_kind, reason=str(error))
     outputs = tuple(_compare(spec, answers, reference.samples, limits) for spec in reference.header.contract.outputs)
@@ -75,7 +75,8 @@ def relayout(array: NDArray[Any], have: Layout, want: Layout) -> NDArray[Any]:
     return np.ascontiguousarray(array.transpose(axes))
 
 
-def _run(session: Session, artifact: Artifact, contract: Contract, sample: Sample) -> Arrays:
+def run_sample(session: Session, artifact: Artifact, contract: Contract, sample: Sample) -> Arrays:
+    """Run an artifact on a sample's inputs and return its outputs as the contract names and lays them out."""
     manifest = artifact.manifest
     inputs = {
         spec.name: relayout(sample.inputs[spec.name], own.layout, spec.layout)
@@ -123,7 +124,7 @@ def _compare_task(
         if sample.image is None or sample.frame is None or not task.metric:
             continue
         expected = task.decode(sample.outputs, contract, sample.frame)
-        result = _predict(session, answer, contract, sample, expected)
+        result = predict(session, answer, contract, sample, expected)
         if not getattr(expected, "empty", False):
             pairs.append((result, expected))
         if sample is shown and preview is not None:
@@ -133,7 +134,7 @@ def _compare_task(
     return TaskParity(metric=task.metric, value=task.compare_all(pairs), limit=limits.task.get(task.metric, task.limit))
 
 
-def _predict(session: Session, answer: Arrays, contract: Contract, sample: Sample, expected: Prediction) -> Prediction:
+def predict(session: Session, answer: Arrays, contract: Contract, sample: Sample, expected: Prediction) -> Prediction:
     """Decode the outputs, or let a runtime that runs the whole task answer for the picture itself.
 
     A pose bundle answers with landmarks whichever of its two models was deployed; for the detector that shows that

@@ -92,6 +92,13 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
 
 
+def image_contract(contract: Contract) -> Contract:
+    """Return the contract with preprocessing; without any stated, pictures are stretched to [0, 1] RGB."""
+    if contract.preprocess is not None:
+        return contract
+    return msgspec.structs.replace(contract, preprocess=Preprocess(size=contract.inputs[0].size_hw))
+
+
 def takes_image(contract: Contract) -> bool:
     """Say whether the model's one input is one colour picture."""
     spec = contract.inputs[0]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from convert.build import Build, check_build, run_build, status_of
+from convert.calibration import CALIBRATION, calibrate_with, calibration_notes
 from convert.header import read_header
 from convert.keys import ModelRequest, artifact_key, existing, kit_digest, prepared_key
 from convert.reference import read_reference
@@ -36,6 +37,7 @@ from edge.store import cached_folder, keep_folder
 from quant.precision import PRECISIONS
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import nn
 
 PREPARE_TIMEOUT_S = 1800.0
@@ -82,12 +84,17 @@ def deploy(
     targets: Sequence[str] = ("onnx-cpu",),
     precisions: Sequence[str] = ("fp32",),
     images: Sequence[Path | str] = (),
+    calibration: Iterable[Mapping[str, NDArray[Any]]] = (),
     name: str = "model",
     launches: int = LAUNCHES,
     requirements: Sequence[Requirement] = (),
     progress: Progress = print,
 ) -> Report:
-    """Deploy an nn.Module: the Python side of `edge deploy`."""
+    """Deploy an nn.Module: the Python side of `edge deploy`.
+
+    `calibration` yields sets of preprocessed inputs by name, to measure the range of activations on; without any,
+    cuts of `images` serve.
+    """
     from convert.prepare import prepare
     from convert.program import Model, program_digest, weights_digest
 
@@ -105,7 +112,12 @@ def deploy(
             pictures,
             folder,
         )
-        key = program_digest(program, *(file_digest(picture) for picture in pictures), kit_digest())
+        given = list(calibration)
+        if given:
+            calibrate_with(folder, given)
+            _warn(folder, progress)
+        pinned = [file_digest(path) for path in (*pictures, *([folder / CALIBRATION] if given else []))]
+        key = program_digest(program, *pinned, kit_digest())
         return _deploy(Prepared(folder, key), builds, out, staging, launches, progress, requirements)
 
 
@@ -115,6 +127,7 @@ def prepare_request(request: ModelRequest, folder: Path, log: Path, progress: Pr
         request = dataclasses.replace(request, images=_photos(progress))
     key = prepared_key(request)
     if found := cached_folder("prepared", key):
+        _warn(found, progress)
         return Prepared(found, key)
     progress(f"prepare  {request.model}: load, run eagerly, export")
     payload = {
@@ -122,12 +135,19 @@ def prepare_request(request: ModelRequest, folder: Path, log: Path, progress: Pr
         "checkpoint": str(request.checkpoint.resolve()) if request.checkpoint else "",
         "contract": msgspec.to_builtins(request.contract) if request.contract else None,
         "images": [str(image.resolve()) for image in request.images],
+        "calibration": [str(image.resolve()) for image in request.calibration],
         "own_images": request.own_images,
         "random_weights": request.random_weights,
         "folder": str(folder),
     }
     run_job(Job(function="convert.prepare:prepare_job", payload=payload, log=log, timeout_s=PREPARE_TIMEOUT_S))
+    _warn(folder, progress)
     return Prepared(keep_folder("prepared", key, folder), key)
+
+
+def _warn(prepared: Path, progress: Progress) -> None:
+    for note in calibration_notes(prepared):
+        progress(f"warning  {note}")
 
 
 def _photos(progress: Progress) -> tuple[Path, ...]:

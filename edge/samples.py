@@ -1,9 +1,10 @@
 """The pictures that parity and accuracy are measured on when the user brings none.
 
-Parity: three pinned files of scikit-image's wheel. Accuracy and ranges: frames and stills of recordings of people, from the package pose2sim (BSD-3-Clause), made with four cameras around a treadmill. Cameras 1 and 2 serve for
-calibration, 3 and 4 with the sample photographs for evaluation, so that no picture serves both. `single` shows a man
-who balances, `multi` the same recording with a second person put into it, the stills other people who hold a
-chessboard. Few people in one room: numbers from them rank conversions of one model, and say little about the model.
+Parity: three pinned files of scikit-image's wheel. Accuracy and ranges: frames and stills of recordings from the
+package pose2sim (BSD-3-Clause), made with four cameras around a treadmill. Cameras 1 and 2 serve for calibration, 3 and
+4 with the sample photographs for evaluation, so that no picture serves both. `single` shows a man who balances, `multi`
+the same recording with a second person put into it, the stills other people who hold a chessboard. Few people in one
+room: numbers from them rank conversions of one model, and say little about the model.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class _Clip:
 
 _FRAMES = 100  # in every recording
 _CALIBRATION = (*(_Clip("Single", camera, 8) for camera in (1, 2)), *(_Clip("Multi", camera, 4) for camera in (1, 2)))
-_EVALUATION = (*(_Clip("Single", camera, 16) for camera in (3, 4)), *(_Clip("Multi", camera, 8) for camera in (3, 4)))
+_EVALUATION = (*(_Clip("Single", camera, 20) for camera in (3, 4)), *(_Clip("Multi", camera, 10) for camera in (3, 4)))
 _STILL_NUMBERS = {1: (1, 3, 5, 7), 2: (2, 3, 5, 7), 3: range(1, 8), 4: range(1, 8)}
 
 

@@ -14,7 +14,7 @@ Range = tuple[float, float]
 
 _KEPT = 8192  # values of one tensor and input that ranges are chosen on
 _PERCENTILE = 99.99
-_SHRINK = np.linspace(1.0, 0.3, 29)
+_SHRINK = tuple(float(share) for share in np.linspace(1.0, 0.3, 29))
 _BINS = 2048
 
 

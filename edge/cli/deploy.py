@@ -12,7 +12,7 @@ from convert.build import Build
 from convert.choice import Choice, choose
 from convert.targets import TARGETS
 from edge.cli import json_option, print_json, progress
-from edge.cli.options import model_options, model_request, task_of
+from edge.cli.options import calibration_option, model_options, model_request, task_of
 from edge.cli.table import print_reports
 from edge.delegation import parse_requirement
 from edge.errors import MissingError
@@ -27,6 +27,7 @@ from quant.precision import PRECISIONS
 @click.command("deploy")
 @click.argument("model")
 @model_options
+@calibration_option
 @click.option(
     "--target", "targets", multiple=True, metavar="TARGET", help="Where to; repeatable (`edge targets` lists them)."
 )

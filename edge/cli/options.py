@@ -17,6 +17,7 @@ from edge.images import list_images
 from edge.zoo import MODELS
 
 MAX_PICTURES = 8
+MAX_CALIBRATION = 64
 
 _PATH = click.Path(path_type=Path)
 _OPTIONS = (
@@ -27,6 +28,13 @@ _OPTIONS = (
     click.option("--contract", "contract_file", type=_PATH, help="A contract as JSON, instead of --input."),
     click.option("--data", type=_PATH, help="A folder of pictures (or one picture) to compare on."),
     click.option("--random-weights", is_flag=True, help="Seeded random weights where no checkpoint exists; recorded."),
+)
+
+
+calibration_option = click.option(
+    "--calibration",
+    type=_PATH,
+    help="A folder of pictures to measure the range of activations on; at most 64 are used. Default: cuts of --data.",
 )
 
 
@@ -49,6 +57,7 @@ def model_request(
     contract_file: Path | None,
     data: Path | None,
     random_weights: bool,
+    calibration: Path | None = None,
 ) -> ModelRequest:
     """Turn the options into a request; raises UsageError and its kinds."""
     own = is_own(model)
@@ -67,7 +76,8 @@ def model_request(
         model=model,
         checkpoint=checkpoint,
         contract=contract,
-        images=_pictures(data),
+        images=pictures(data, MAX_PICTURES, "data"),
+        calibration=pictures(calibration, MAX_CALIBRATION, "calibration"),
         own_images=data is not None,
         random_weights=random_weights,
     )
@@ -89,12 +99,16 @@ def _read_contract(path: Path) -> Contract:
         raise ContractError(f"{path}: {error}") from None
 
 
-def _pictures(data: Path | None) -> tuple[Path, ...]:
-    if data is None:
+def pictures(place: Path | None, most: int, word: str) -> tuple[Path, ...]:
+    """Return a picture, or the first `most` of a folder by name and a remark about the others; none for None.
+
+    Raises InputError for a folder without pictures.
+    """
+    if place is None:
         return ()
-    if data.is_file():
-        return (data,)
-    found = list_images(data)
-    if len(found) > MAX_PICTURES:
-        progress(f"data     {data} holds {len(found)} pictures; the first {MAX_PICTURES} by name are used")
-    return found[:MAX_PICTURES]
+    if place.is_file():
+        return (place,)
+    found = list_images(place)
+    if len(found) > most:
+        progress(f"{word:8} {place} holds {len(found)} pictures; the first {most} by name are used")
+    return found[:most]

@@ -12,7 +12,7 @@ from convert.build import Build, check_build, compile_in_child
 from convert.header import read_header
 from edge.artifact import read_manifest
 from edge.cli import json_option, print_json, progress
-from edge.cli.options import model_options, model_request
+from edge.cli.options import calibration_option, model_options, model_request
 from edge.output import new_folder
 from edge.pipeline import prepare_request
 from edge.store import command_log
@@ -21,6 +21,7 @@ from edge.store import command_log
 @click.command("export")
 @click.argument("model")
 @model_options
+@calibration_option
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="A new folder for program.pt2 and the eager answers."
 )

@@ -57,6 +57,11 @@ class Task(Protocol):
     limit: float  # least value of the metric at which two results count as the same
     needs_region: bool  # whether `prepare` wants the region that a detector found
 
+    @property
+    def result(self) -> type:
+        """Return what `decode` returns."""
+        ...
+
     def prepare(
         self, image: Image, contract: Contract, region: Region | None = None
     ) -> tuple[dict[str, NDArray[Any]], Frame]:
@@ -75,6 +80,14 @@ class Task(Protocol):
         """Return the metric over the (result, reference) pairs of several pictures."""
         ...
 
+    def measure(self, result: Any, reference: Any) -> NDArray[np.float64]:
+        """Return what one picture adds to the metric of a set, a row of numbers."""
+        ...
+
+    def total(self, rows: NDArray[np.float64]) -> float:
+        """Return the metric of a set of pictures from their rows (pictures, numbers)."""
+        ...
+
     def draw(self, image: Image, result: Any) -> Image:
         """Return a copy of the picture with the result drawn on it."""
         ...
@@ -83,6 +96,20 @@ class Task(Protocol):
 def worst(task: Task, pairs: Sequence[tuple[Any, Any]]) -> float:
     """Return the lowest metric of any picture."""
     return min(task.compare(result, reference) for result, reference in pairs)
+
+
+class MeanOverPictures:
+    """Measure a set of pictures by the mean of their own metrics."""
+
+    compare: Any  # the task's
+
+    def measure(self, result: Any, reference: Any) -> NDArray[np.float64]:
+        """Return the picture's metric as a row of one number."""
+        return np.array([self.compare(result, reference)])
+
+    def total(self, rows: NDArray[np.float64]) -> float:
+        """Return the mean of the rows (pictures, 1)."""
+        return float(rows.mean())
 
 
 TASKS: Registry[Task] = Registry("task", "edge.tasks")

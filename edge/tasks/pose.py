@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge.contract import Contract
 from edge.errors import ContractError
 from edge.images import warp_plane
-from edge.tasks import Frame, Image, Region, Tensors, task, worst
+from edge.tasks import Frame, Image, MeanOverPictures, Region, Tensors, task, worst
 from edge.tasks._detection import (
     Detection,
     Detections,
@@ -32,12 +32,13 @@ _VALUES = 5  # a landmark is x, y, z in tensor pixels, and logits of visibility 
 
 
 @task("pose-detection")
-class PoseDetection:
+class PoseDetection(MeanOverPictures):
     """Find people; outputs `boxes` (1, N, 12) and `scores` (1, N, 1) of logits."""
 
     metric = "detection similarity"  # IoU times keypoint similarity of the matched people
     limit = 0.9
     needs_region = False
+    result = Detections
 
     def prepare(
         self, image: Image, contract: Contract, region: Region | None = None
@@ -83,7 +84,7 @@ class PoseDetection:
 
 
 @task("pose-landmarks")
-class PoseLandmarks:
+class PoseLandmarks(MeanOverPictures):
     """Place 33 landmarks on one person.
 
     Outputs `landmarks` (1, 5·N), N ≥ 33, `presence` (1, 1) probability, `world` (1, 3·N) metres, and if the model has
@@ -93,6 +94,7 @@ class PoseLandmarks:
     metric = "OKS"
     limit = 0.98
     needs_region = True
+    result = Pose
 
     def prepare(
         self, image: Image, contract: Contract, region: Region | None = None

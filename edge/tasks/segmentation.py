@@ -66,6 +66,7 @@ class SegmentationTask:
     metric = "mean IoU"
     limit = 0.98
     needs_region = False
+    result = Segmentation
 
     def prepare(
         self, image: Image, contract: Contract, region: Region | None = None
@@ -101,8 +102,16 @@ class SegmentationTask:
 
         Source: the PASCAL VOC devkit (Everingham et al. 2010): per class over the whole set, then the mean.
         """
-        maps = [(result.classes.ravel(), reference.classes.ravel()) for result, reference in pairs]
-        return mean_iou(np.concatenate([result for result, _ in maps]), np.concatenate([other for _, other in maps]))
+        return self.total(np.stack([self.measure(result, reference) for result, reference in pairs]))
+
+    def measure(self, result: Segmentation, reference: Segmentation) -> NDArray[np.float64]:
+        """Return each class's pixels in both maps, then in either, as one row."""
+        return np.concatenate(overlaps(result.classes, reference.classes)).astype(np.float64)
+
+    def total(self, rows: NDArray[np.float64]) -> float:
+        """Return the mean over the classes that any picture holds of both / either, each summed over the pictures."""
+        both, either = rows.sum(axis=0).reshape(2, MOST_CLASSES)
+        return float((both[either > 0] / either[either > 0]).mean())
 
     def draw(self, image: Image, result: Segmentation) -> Image:
         """Return the picture with every class tinted in its colour and outlined."""
@@ -174,10 +183,17 @@ def _names(labels: tuple[str, ...], decoder: str) -> tuple[str, ...]:
 
 def mean_iou(result: NDArray[Any], reference: NDArray[Any]) -> float:
     """Return the mean over the classes in either map of |both| / |either|; 1 for equal maps."""
+    both, either = overlaps(result, reference)
+    return float((both[either > 0] / either[either > 0]).mean())
+
+
+def overlaps(result: NDArray[Any], reference: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many pixels each of the 256 classes has in both maps, and in either; raises ContractError by size."""
     if result.shape != reference.shape:
         raise ContractError(f"class maps differ in size: {list(result.shape)} and {list(reference.shape)}")
-    classes = np.union1d(result, reference)
-    return float(np.mean([iou(result == number, reference == number) for number in classes]))
+    same = result[result == reference]
+    both, mine, theirs = (np.bincount(part.ravel(), minlength=MOST_CLASSES) for part in (same, result, reference))
+    return both, mine + theirs - both
 
 
 def iou(result: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float:

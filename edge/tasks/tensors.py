@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract import Contract
-from edge.tasks import Frame, Image, Region, Tensors, task, worst
+from edge.tasks import Frame, Image, MeanOverPictures, Region, Tensors, task, worst
 from edge.tasks._geometry import prepare
 
 
@@ -29,12 +29,13 @@ class TensorResult:
 
 
 @task("tensors")
-class TensorTask:
+class TensorTask(MeanOverPictures):
     """Hand the outputs over undecoded."""
 
     metric = "least cosine"
     limit = 0.99
     needs_region = False
+    result = TensorResult
 
     def prepare(
         self, image: Image, contract: Contract, region: Region | None = None
