@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from convert.header import read_header
 from convert.reference import read_reference
 from edge.artifact import encode_json, write_atomic
-from edge.contract import Contract
+from edge.contract import Contract, image_contract
 from edge.errors import Refused
 from edge.jobs import Job, run_job
 from edge.report.sensitivity import Mode, Sensitivity, read_sensitivity
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 1800.0
 OBSERVER: Observer = "min-max"
-_WORK = 2.0e11  # multiply-accumulates of one measurement: about two minutes on two cores
-_PICTURES = (3, 12)  # fewest and most
+_WORK = 4.0e12  # multiply-accumulates of one measurement: about two minutes on two cores
+_PICTURES = (4, 12)  # fewest and most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,7 @@ class Simulation:
         """Return what turns the float program's outputs into the metric of other outputs on this sample."""
         task, frame = TASKS[self.contract.task], sample.frame
         names = [spec.name for spec in self.contract.outputs]
-        compared = _compared(self.contract)
+        compared = _compared(image_contract(self.contract))
 
         def against(wanted: Sequence[torch.Tensor]) -> Score | None:
             if frame is None or sample.image is None or not task.metric:
@@ -100,9 +102,9 @@ class Simulation:
             if getattr(expected, "empty", False):
                 return None
 
-            def metric(outputs: Sequence[torch.Tensor]) -> float:
+            def metric(outputs: Sequence[torch.Tensor]) -> NDArray[np.float64]:
                 arrays = {name: tensor.numpy() for name, tensor in zip(names, outputs, strict=True)}
-                return float(task.compare(task.decode(arrays, compared, frame), expected))
+                return task.measure(task.decode(arrays, compared, frame), expected)
 
             return metric
 
@@ -113,7 +115,8 @@ def _compared(contract: Contract) -> Contract:
     """Return the contract without a pose's mask, which takes most of the time to decode and is not compared."""
     if contract.task != "pose-landmarks":
         return contract
-    return msgspec.structs.replace(contract, outputs=tuple(spec for spec in contract.outputs if spec.name != "mask"))
+    kept = tuple(spec for spec in contract.outputs if spec.name != "mask")
+    return msgspec.structs.replace(contract, outputs=kept)
 
 
 def simulate(scope: Scope) -> Simulation:
@@ -173,7 +176,7 @@ def sensitivity_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         tallies = list(pool.map(tally, samples))
     outputs = [spec.name for spec in contract.outputs]
-    whole, layers = rank(tried, tallies, simulator.layers, outputs, mode)
+    whole, layers = rank(tried, tallies, simulator.layers, outputs, mode, TASKS[contract.task].total)
     found = Sensitivity(
         model=simulation.program.name,
         program=program_digest(simulation.program),

@@ -16,7 +16,8 @@ from quant.layers import Layer
 from quant.simulate import FLOAT, Assignment, Inputs, Simulator, quantized
 
 Part = Literal["whole", "both", "weights", "activation"]
-Score = Callable[[Sequence[Tensor]], float]  # the task's metric of some outputs, 1 for those of the float program
+Score = Callable[[Sequence[Tensor]], NDArray[np.float64]]  # the numbers of some outputs that the task's metric takes
+Total = Callable[[NDArray[np.float64]], float]  # (pictures, numbers) → the metric, whose best is 1
 
 _CAP_DB = 200.0  # identical tensors; JSON has no infinity
 _METRIC_STEP = 1e-3  # differences of the metric below this say less than the outputs do
@@ -37,7 +38,7 @@ class Tally:
 
     signal: NDArray[np.float64]  # (outputs,)
     noise: NDArray[np.float64]  # (trials, outputs)
-    metric: NDArray[np.float64] | None  # (trials,)
+    metric: NDArray[np.float64] | None  # (trials, numbers)
 
 
 def trials(layers: Sequence[Layer], mode: Mode) -> tuple[Trial, ...]:
@@ -64,13 +65,15 @@ def measure(
     metric = score(wanted)
     base = FLOAT if mode == "one" else quantized(simulator.layers)
     start = values if mode == "one" else simulator.values(inputs, base)
-    noise, scores = [], []
+    noise: list[list[float]] = []
+    scores: list[NDArray[np.float64]] = []
     for trial in tried:
         got = simulator.run(start, base, trial.assignment)
         noise.append([_energy(a - b) for a, b in zip(got, wanted, strict=True)])
-        scores.append(metric(got) if metric else 0.0)
+        if metric is not None:
+            scores.append(metric(got))
     signal = np.array([_energy(tensor) for tensor in wanted])
-    return Tally(signal, np.array(noise), np.array(scores) if metric else None)
+    return Tally(signal, np.array(noise), np.array(scores) if scores else None)
 
 
 def _energy(tensor: Tensor) -> float:
@@ -78,14 +81,19 @@ def _energy(tensor: Tensor) -> float:
 
 
 def rank(
-    tried: Sequence[Trial], tallies: Sequence[Tally], layers: Sequence[Layer], outputs: Sequence[str], mode: Mode
+    tried: Sequence[Trial],
+    tallies: Sequence[Tally],
+    layers: Sequence[Layer],
+    outputs: Sequence[str],
+    mode: Mode,
+    total: Total,
 ) -> tuple[Damage, tuple[LayerSensitivity, ...]]:
     """Return the damage of rounding everything, and every layer with its own, the most sensitive first.
 
     Order: what the metric loses in steps of a thousandth, then the worst output's ratio. With everything but one layer
     rounded, the more a layer wins by being left out the more sensitive it is.
     """
-    found = _damages(tried, tallies, outputs)
+    found = _damages(tried, tallies, outputs, total)
     whole = found[0]
     if mode == "leave-one-out":
         found = [whole, *(_gain(damage, whole) for damage in found[1:])]
@@ -116,11 +124,13 @@ def rank(
     return whole, tuple(rows)
 
 
-def _damages(tried: Sequence[Trial], tallies: Sequence[Tally], outputs: Sequence[str]) -> list[Damage]:
+def _damages(
+    tried: Sequence[Trial], tallies: Sequence[Tally], outputs: Sequence[str], total: Total
+) -> list[Damage]:
     signal = np.sum([tally.signal for tally in tallies], axis=0)
     noise = np.sum([tally.noise for tally in tallies], axis=0)
     scores = [tally.metric for tally in tallies if tally.metric is not None]
-    drops = 1.0 - np.mean(scores, axis=0) if scores else None
+    drops = [1.0 - total(rows) for rows in np.stack(scores, axis=1)] if scores else None
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = 10 * np.log10(signal / noise)
     ratios = np.clip(np.nan_to_num(ratios, nan=_CAP_DB, posinf=_CAP_DB, neginf=-_CAP_DB), -_CAP_DB, _CAP_DB)
