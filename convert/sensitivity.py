@@ -208,8 +208,8 @@ def measure_in_child(scope: Scope, mode: Mode, out: Path, log: Path) -> Sensitiv
     """
     if not takes_pictures(scope.prepared):
         raise Refused(
-            f"{read_header(scope.prepared).name} takes no picture, so the ranges of its activations cannot be measured; "
-            "ask for fp16 or fp32"
+            f"{read_header(scope.prepared).name} takes no picture, so the ranges of its activations cannot be "
+            "measured; ask for fp16 or fp32"
         )
     payload = {"scope": scope.payload(), "mode": mode, "out": str(out)}
     environment = {"OMP_NUM_THREADS": "1"}

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from edge.errors import UsageError
+
 Timing = Literal["native", "emulated", "unknown"]
 FLOATS = ("fp16", "fp32")
 LADDER = ("int8", "mixed", "w8a16")
@@ -31,6 +33,34 @@ class Budget:
         return 1.0 - self.max_drop
 
 
+DEFAULT_BUDGET = Budget(max_drop=0.01)
+
+
+def checked_budget(max_drop: float, max_latency_ms: float | None = None) -> Budget:
+    """Return the budget; raises UsageError for a share outside of 0 to 1 or a latency that is not positive."""
+    if not 0.0 <= max_drop < 1.0:
+        raise UsageError(f"a drop of {max_drop:g} is no share of the metric; expected 0 to 1, for example 0.01 or 1%")
+    if max_latency_ms is not None and not 0.0 < max_latency_ms < float("inf"):
+        raise UsageError(f"a latency of {max_latency_ms:g} ms cannot be met; expected more than 0, for example 12ms")
+    return Budget(max_drop=max_drop, max_latency_ms=max_latency_ms)
+
+
+def parse_share(text: str) -> float:
+    """Read a share of the metric such as 1% or 0.01; raises UsageError."""
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no share of the metric; expected for example 1% or 0.01") from None
+
+
+def parse_milliseconds(text: str) -> float:
+    """Read a latency such as 12ms or 12, in milliseconds; raises UsageError."""
+    try:
+        return float(text.removesuffix("ms"))
+    except ValueError:
+        raise UsageError(f"{text!r} is no latency in milliseconds; expected for example 12ms") from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """Hold what was measured of one artifact, or why there is none."""
@@ -38,6 +68,7 @@ class Candidate:
     precision: str
     status: str = "ok"  # or why it was not made: refused, needs-sdk, failed, skipped
     reason: str = ""
+    fault: str = ""  # why it must not be taken although it was measured: its outputs differ from the model's
     metric: str = ""
     value: float | None = None  # of the metric; None: it could not be executed or compared
     ci95: tuple[float, float] | None = None
@@ -82,12 +113,16 @@ class Chosen:
     explanation: tuple[str, ...]
 
 
-def next_step(tried: Sequence[Candidate], offered: Sequence[str], budget: Budget, *, model: str = "MODEL") -> Make | Chosen:
+def next_step(
+    tried: Sequence[Candidate], offered: Sequence[str], budget: Budget, *, model: str = "MODEL"
+) -> Make | Chosen:
     """Return what to make next, or what to take and why; `offered` are the target's precisions."""
     done = {candidate.precision for candidate in tried}
     first = tuple(name for name in (*FLOATS, "int8") if name in offered and name not in done)
     if not done and first:
-        return Make(first, f"the yardstick {_names([n for n in first if n in FLOATS]) or 'that the target lacks'}, and int8")
+        return Make(
+            first, f"the yardstick {_names([n for n in first if n in FLOATS]) or 'that the target lacks'}, and int8"
+        )
     rounded = [candidate for candidate in tried if candidate.precision not in FLOATS]
     if any(_accurate(candidate, budget) for candidate in rounded) or _pointless(tried, budget):
         return _choose(tried, budget, model, offered)
@@ -101,7 +136,12 @@ def next_step(tried: Sequence[Candidate], offered: Sequence[str], budget: Budget
 
 
 def _accurate(candidate: Candidate, budget: Budget) -> bool:
-    return candidate.measured and candidate.value is not None and candidate.value >= budget.floor
+    return (
+        candidate.value is not None
+        and candidate.status == "ok"
+        and not candidate.fault
+        and candidate.value >= budget.floor
+    )
 
 
 def _fast(candidate: Candidate, budget: Budget) -> bool:
@@ -141,7 +181,13 @@ def _because(rounded: Sequence[Candidate], name: str) -> str:
     last = rounded[-1] if rounded else None
     if last is None:
         return f"{name} is the first of the ladder that the target has"
-    lost = f"loses {percent(last.drop)}" if last.measured else "could not be measured" if last.status == "ok" else last.status
+    lost = (
+        f"loses {percent(last.drop)}"
+        if last.measured
+        else "could not be measured"
+        if last.status == "ok"
+        else last.status
+    )
     return f"{last.precision} {lost}, so {name} is next"
 
 
@@ -154,7 +200,11 @@ def _choose(tried: Sequence[Candidate], budget: Budget, model: str, offered: Seq
         taken = min(meeting, key=lambda index: _speed_key(tried, meeting, index))
     else:
         taken = min(known, key=lambda index: _nearness(tried[index], budget))
-    explanation = [*_verdicts(tried, budget, offered), *_comparison(tried, budget), _reason(tried, meeting, taken, budget)]
+    explanation = [
+        *_verdicts(tried, budget, offered),
+        *_comparison(tried, budget),
+        _reason(tried, meeting, taken, budget),
+    ]
     if not any(_accurate(tried[i], budget) and tried[i].precision not in FLOATS for i in known):
         explanation.append(_advice(tried, budget, model))
     return Chosen(taken, bool(meeting), tuple(explanation))
@@ -185,13 +235,13 @@ def _speed_key(tried: Sequence[Candidate], among: Sequence[int], index: int) -> 
     return speed, candidate.drop, _ORDER.get(candidate.precision, len(_ORDER))
 
 
-def _nearness(candidate: Candidate, budget: Budget) -> tuple[float, float, int]:
-    """Order candidates that miss by how far: first in accuracy, then in latency."""
+def _nearness(candidate: Candidate, budget: Budget) -> tuple[bool, float, float, int]:
+    """Order candidates that miss by how far: those that differ last, then by accuracy, then by latency."""
     excess = max(0.0, budget.floor - (candidate.value or 0.0))
     late = 0.0
     if (latency := candidate.timed()) is not None and budget.max_latency_ms:
         late = max(0.0, latency - budget.max_latency_ms)
-    return excess, late, _ORDER.get(candidate.precision, len(_ORDER))
+    return bool(candidate.fault), excess, late, _ORDER.get(candidate.precision, len(_ORDER))
 
 
 def _verdicts(tried: Sequence[Candidate], budget: Budget, offered: Sequence[str]) -> list[str]:
@@ -209,14 +259,18 @@ def verdict(candidate: Candidate, budget: Budget) -> str:
     if candidate.status != "ok":
         return f"{name} was not built: {candidate.status}{f', {candidate.reason}' if candidate.reason else ''}."
     if candidate.value is None:
-        return f"{name} was built, but its accuracy could not be measured{f': {candidate.reason}' if candidate.reason else ''}."
-    word = "is within" if _accurate(candidate, budget) else "misses"
+        why = f": {candidate.reason}" if candidate.reason else ""
+        return f"{name} was built, but its accuracy could not be measured{why}."
+    word = "is within" if candidate.value >= budget.floor else "misses"
     text = (
         f"{name} has {candidate.metric} {candidate.value:.4f} on {candidate.count} pictures, a loss of "
         f"{percent(candidate.drop)}, and {word} the {percent(budget.max_drop)} allowed"
     )
     if candidate.ci95 and candidate.ci95[0] < budget.floor <= candidate.ci95[1]:
-        text += f" (its 95 % interval {candidate.ci95[0]:.4f} to {candidate.ci95[1]:.4f} holds the limit: more pictures would tell)"
+        low, high = candidate.ci95
+        text += f" (its 95 % interval {low:.4f} to {high:.4f} holds the limit: more pictures would tell)"
+    if candidate.fault:
+        text += f"; it cannot be taken, for its outputs differ from the model's: {candidate.fault}"
     if not _fast(candidate, budget):
         text += f"; its {candidate.latency_ms:.2f} ms are over the {budget.max_latency_ms:g} ms allowed"
     return f"{text}."
@@ -228,13 +282,16 @@ def _comparison(tried: Sequence[Candidate], budget: Budget) -> list[str]:
     if rounded is None or (late := rounded.timed()) is None:
         return []
     better = [
-        c for c in tried if c.precision in FLOATS and c.measured and c.drop <= rounded.drop and (c.timed() or late) < late
+        c
+        for c in tried
+        if c.precision in FLOATS and c.measured and c.drop <= rounded.drop and (c.timed() or late) < late
     ]
     if not better:
         return []
     best = min(better, key=lambda candidate: candidate.timed() or 0.0)
     sure = "" if _surely_slower(rounded, best) else ", though their intervals overlap"
-    line = f"{best.precision} is both faster ({best.timed():.2f} ms against {late:.2f} ms{sure}) and better than int8 here."
+    times = f"{best.timed():.2f} ms against {late:.2f} ms{sure}"
+    line = f"{best.precision} is both faster ({times}) and better than int8 here."
     if _pointless(tried, budget) and not any(c.precision == "mixed" for c in tried):
         line += " So mixed and w8a16, which are no faster than int8, were not tried."
     return [line]
@@ -243,25 +300,33 @@ def _comparison(tried: Sequence[Candidate], budget: Budget) -> list[str]:
 def _reason(tried: Sequence[Candidate], meeting: Sequence[int], taken: int, budget: Budget) -> str:
     candidate = tried[taken]
     if not meeting:
-        far = candidate.drop - budget.max_drop
-        parts = []
-        if far > 0:
-            parts.append(f"it loses {percent(candidate.drop)} where {percent(budget.max_drop)} is allowed, {percent(far)} too much")
-        if not _fast(candidate, budget) and candidate.latency_ms is not None and budget.max_latency_ms is not None:
-            over = candidate.latency_ms - budget.max_latency_ms
-            parts.append(f"it takes {candidate.latency_ms:.2f} ms, {over:.2f} ms more than the {budget.max_latency_ms:g} ms allowed")
-        return f"Nothing meets the budget; {candidate.precision} comes nearest and is kept: {' and '.join(parts)}."
+        faults = " and ".join(_faults(candidate, budget))
+        return f"Nothing meets the budget; {candidate.precision} comes nearest and is kept: {faults}."
     unjudged = ""
     if budget.max_latency_ms is not None and candidate.timed() is None:
-        unjudged = f" Whether it takes at most {budget.max_latency_ms:g} ms is not known: latency cannot be measured here."
+        unjudged = f" Whether it takes at most {budget.max_latency_ms:g} ms is not known: it cannot be timed here."
     if len(meeting) == 1:
         return f"{candidate.precision} is chosen: nothing else that was built meets the budget.{unjudged}"
     if all(tried[index].timed() is not None for index in meeting):
-        return f"{candidate.precision} is chosen: at {candidate.timed():.2f} ms it is the fastest within the budget, as measured on this host."
+        time = f"{candidate.timed():.2f} ms"
+        return f"{candidate.precision} is chosen: at {time} on this host it is the fastest within the budget."
+    size = f"{candidate.size_bytes / 1e6:.2f} MB"
     return (
-        f"{candidate.precision} is chosen: it is the smallest within the budget ({candidate.size_bytes / 1e6:.2f} MB); which is "
-        f"fastest on the device cannot be measured here.{unjudged}"
+        f"{candidate.precision} is chosen: it is the smallest within the budget ({size}); which one is fastest on the "
+        f"device cannot be measured here.{unjudged}"
     )
+
+
+def _faults(candidate: Candidate, budget: Budget) -> list[str]:
+    """Return what keeps a candidate from the budget, as parts of a sentence."""
+    parts = ["its outputs differ from the model's"] if candidate.fault else []
+    if (far := candidate.drop - budget.max_drop) > 0:
+        lost, allowed = percent(candidate.drop), percent(budget.max_drop)
+        parts.append(f"it loses {lost} where {allowed} is allowed, {percent(far)} too much")
+    if not _fast(candidate, budget) and candidate.latency_ms is not None and budget.max_latency_ms is not None:
+        over = candidate.latency_ms - budget.max_latency_ms
+        parts.append(f"it takes {candidate.latency_ms:.2f} ms, {over:.2f} ms over the {budget.max_latency_ms:g} ms allowed")
+    return parts
 
 
 def _advice(tried: Sequence[Candidate], budget: Budget, model: str) -> str:
@@ -271,8 +336,8 @@ def _advice(tried: Sequence[Candidate], budget: Budget, model: str) -> str:
         return "Nothing with 8-bit weights could be measured, so whether 8 bits would do is not known."
     best = min(rounded, key=lambda candidate: candidate.drop)
     return (
-        f"With 8-bit weights the least loss is {percent(best.drop)} ({best.precision}); training for 8 bits may win the "
-        f"rest: edge train {model} --qat, then deploy its checkpoint."
+        f"With 8-bit weights the least loss is {percent(best.drop)} ({best.precision}); training for 8 bits may win "
+        f"the rest: edge train {model} --qat, then deploy its checkpoint."
     )
 
 

@@ -124,9 +124,7 @@ def rank(
     return whole, tuple(rows)
 
 
-def _damages(
-    tried: Sequence[Trial], tallies: Sequence[Tally], outputs: Sequence[str], total: Total
-) -> list[Damage]:
+def _damages(tried: Sequence[Trial], tallies: Sequence[Tally], outputs: Sequence[str], total: Total) -> list[Damage]:
     signal = np.sum([tally.signal for tally in tallies], axis=0)
     noise = np.sum([tally.noise for tally in tallies], axis=0)
     scores = [tally.metric for tally in tallies if tally.metric is not None]

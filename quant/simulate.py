@@ -162,7 +162,12 @@ class Simulator:
         return known.get(f"{node.name}.given", known[node.name])
 
     def _call(
-        self, node: Node, layer: Layer | None, values: Values, assignment: Assignment, read_in: dict[tuple[str, int], Any]
+        self,
+        node: Node,
+        layer: Layer | None,
+        values: Values,
+        assignment: Assignment,
+        read_in: dict[tuple[str, int], Any],
     ) -> Any:
         bits = assignment.inputs.get(layer.name, 0) if layer else 0
 
@@ -177,7 +182,8 @@ class Simulator:
                 read_in[key] = self.round(owner, values[source.name], bits)
             return read_in[key]
 
-        args, kwargs = map_arg(node.args, fetch), map_arg(node.kwargs, fetch)
+        args: Any = map_arg(node.args, fetch)
+        kwargs: Any = map_arg(node.kwargs, fetch)
         if base_name(node).endswith("_"):  # it would write into a value that other runs start from
             args = (args[0].clone(), *args[1:])
         return node.target(*args, **kwargs)  # type: ignore[operator]  # a call_function's target is callable
@@ -249,5 +255,3 @@ def _read(module: GraphModule, node: Node) -> Any:
     owner, _, name = str(node.target).rpartition(".")
     found = getattr(module.get_submodule(owner), name)
     return found.detach() if isinstance(found, Tensor) else found
-
-
