@@ -21,6 +21,7 @@ from edge.artifact import encode_json, write_atomic
 from edge.contract import image_contract, takes_image
 from edge.errors import Refused, UsageError
 from edge.images import read_image
+from edge.jobs import progressing
 from edge.tasks import TASKS, Image
 
 CALIBRATION = "calibration.npz"
@@ -110,7 +111,7 @@ def _from_pictures(header: Header, pictures: Sequence[Path], *, whole: int) -> l
     task, person = TASKS[contract.task], wants_person(header.name, contract)
     generator = np.random.default_rng(0)
     found: list[Arrays] = []
-    for attempt in range(whole + 4 * INPUTS):
+    for attempt in progressing(range(whole + 4 * INPUTS), f"{header.name}: calibration pictures"):
         if attempt >= whole and len(found) >= INPUTS:
             break
         image = read_image(pictures[attempt % len(pictures)])

@@ -21,7 +21,7 @@ from edge.contract import image_contract
 from edge.errors import Refused
 from edge.evaluation import Evaluation
 from edge.images import read_image
-from edge.jobs import Job, run_job
+from edge.jobs import Job, progressing, run_job
 from edge.runtimes import open_session
 from edge.tasks import TASKS, Task
 
@@ -75,7 +75,8 @@ def evaluate_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     session = open_session(artifact)
     end = time.monotonic() + payload["budget_s"] if payload["budget_s"] is not None else float("inf")
     rows, scores = [], []
-    for item in evenly(expected):
+    named = f"{artifact.manifest.target}@{artifact.manifest.precision}: evaluate"
+    for item in progressing(list(evenly(expected)), named):
         image = read_image(item.image)
         inputs, frame = task.prepare(image, contract, item.region)
         sample = Sample(item.image, frame, inputs, {})

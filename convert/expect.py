@@ -15,7 +15,7 @@ from edge.artifact import file_digest, write_atomic
 from edge.contract import image_contract, takes_image
 from edge.errors import UsageError
 from edge.images import read_image
-from edge.jobs import Job, run_job
+from edge.jobs import Job, progressing, run_job
 from edge.packed import pack, unpack
 from edge.store import content_key
 from edge.tasks import TASKS, Prediction, Region
@@ -72,7 +72,7 @@ def expect_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     contract, module = image_contract(program.contract), program.exported.module()
     task, person = TASKS[contract.task], wants_person(program.name, contract)
     records = []
-    for index, picture in enumerate(payload["pictures"]):
+    for index, picture in enumerate(progressing(payload["pictures"], f"{program.name}: eager")):
         image = read_image(Path(picture))
         region = find_region(program.name, image) if person else None
         if person and region is None:

@@ -1,7 +1,7 @@
 """Run one function in a child process of its own, so that a crash, a hang or a kill stays there.
 
 The function is named `package.module:function`, takes one JSON object and returns one. The child gets its own
-process group, environment, time limit and log; it dies with its parent.
+process group, environment, time limit and log; it dies with its parent. On its way it can tell how far it is.
 """
 
 from __future__ import annotations
@@ -18,16 +18,20 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 from edge import errors
 from edge.errors import EdgeError, JobKilled, JobTimeout, TargetError
 
 LOG_LINES = 8
+Item = TypeVar("Item")
+Listener = Callable[[str, int, int], None]  # what is done, how many are, of how many
 _running: set[subprocess.Popen[bytes]] = set()
+_listeners: list[Listener] = []
+_answers: list[IO[bytes]] = []  # in a child: the pipe to its parent
 _guard = threading.Lock()
 _stopping = threading.Event()
 
@@ -49,6 +53,33 @@ class Usage:
 
     seconds: float
     peak_bytes: int
+
+
+@contextlib.contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Have `listener` told, from other threads, what running jobs say with `progressing`."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def progressing(items: Sequence[Item], what: str) -> Iterator[Item]:
+    """Yield the items and tell the parent process how many are done; in a process that is no job only yield them."""
+    try:
+        for done, item in enumerate(items):
+            _tell(what, done, len(items))
+            yield item
+    finally:  # also where the reader needed no more
+        _tell(what, len(items), len(items))
+
+
+def _tell(what: str, done: int, total: int) -> None:
+    for stream in _answers:
+        with contextlib.suppress(OSError):
+            stream.write(json.dumps({"what": what, "done": done, "total": total}).encode() + b"\n")
+            stream.flush()
 
 
 def measure_job(job: Job) -> Usage:
@@ -78,7 +109,7 @@ def _run(job: Job) -> dict[str, Any]:
         finally:
             os.close(result_write)
         collected: list[bytes] = []
-        reader = threading.Thread(target=lambda: collected.append(results.read()), daemon=True)
+        reader = threading.Thread(target=_read, args=(results, collected), daemon=True)
         reader.start()
         try:
             code = _wait(process, job, log_start)
@@ -86,7 +117,18 @@ def _run(job: Job) -> dict[str, Any]:
             with _guard:
                 _running.discard(process)
         reader.join(timeout=5.0)
-    return _result(job, code, collected[0] if collected else b"", log_start)
+    return _result(job, code, collected[-1] if collected else b"", log_start)
+
+
+def _read(results: IO[bytes], collected: list[bytes]) -> None:
+    """Hand on what the child says of its progress; its last line is its answer."""
+    for line in results:
+        if line.startswith(b'{"what"'):
+            told = json.loads(line)
+            for listener in tuple(_listeners):
+                listener(told["what"], told["done"], told["total"])
+        else:
+            collected.append(line)
 
 
 def _start(job: Job, log: Any, result_write: int) -> subprocess.Popen[bytes]:
@@ -190,6 +232,8 @@ def _main() -> None:
     _die_with_parent(parent)
     payload = json.load(sys.stdin)
     answer: dict[str, Any]
+    results = os.fdopen(result_fd, "wb")
+    importlib.import_module("edge.jobs")._answers.append(results)  # not this module, which runs as __main__
     try:
         module, function = name.split(":")
         result = getattr(importlib.import_module(module), function)(payload)
@@ -203,7 +247,7 @@ def _main() -> None:
             "error": "",
             "message": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}",
         }
-    with os.fdopen(result_fd, "wb") as results:
+    with results:
         results.write(json.dumps(answer).encode())
     with contextlib.suppress(OSError):  # the log's disk may be full
         sys.stdout.flush()

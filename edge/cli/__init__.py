@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from edge.cli.bars import bars
 from edge.disk import FULL, first_reason
 from edge.errors import EdgeError, UnknownName
 
@@ -74,7 +75,8 @@ def main() -> None:
     """Run the command line and end with the right exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        code = cli.main(standalone_mode=False)
+        with bars():
+            code = cli.main(standalone_mode=False)
     except EdgeError as error:
         click.echo(f"edge: {error}", err=True)
         code = error.exit_code

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from matrix import MODES, SMALLEST, check_row, deploy_to, targets_for
-from trained_weights import trained_network
 
+from bench.networks import trained_network
 from convert.targets import families
 from edge.artifact import read_manifest
 from edge.zoo import MODELS

@@ -10,11 +10,15 @@ import time
 import pytest
 
 from edge.errors import ContractError, JobKilled, JobTimeout, TargetError
-from edge.jobs import Job, allow_jobs, run_job, stop_all
+from edge.jobs import Job, allow_jobs, listening, progressing, run_job, stop_all
 
 
 def echo(payload):
     return {"got": payload["value"], "pid": os.getpid()}
+
+
+def work(payload):
+    return {"sum": sum(progressing(range(payload["value"]), "adding"))}
 
 
 def complain(payload):
@@ -86,6 +90,16 @@ def test_a_result_comes_back_from_another_process(job):
 
 def test_a_large_result_comes_back(job):
     assert len(run_job(job(big))["data"]) == 5_000_000
+
+
+def test_a_job_tells_how_far_it_is(job):
+    told = []
+    with listening(lambda what, done, total: told.append((what, done, total))):
+        assert run_job(job(work, payload={"value": 3})) == {"sum": 3}
+    assert told == [("adding", 0, 3), ("adding", 1, 3), ("adding", 2, 3), ("adding", 3, 3)]
+    assert run_job(job(work, payload={"value": 2})) == {"sum": 1}
+    assert len(told) == 4
+    assert list(progressing([1, 2], "in no job")) == [1, 2]
 
 
 def test_a_known_error_keeps_its_class_and_message(job):

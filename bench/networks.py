@@ -1,12 +1,13 @@
-"""Weights for the torchvision families, whose published files cannot be had offline: trained on the photographs.
+"""Weights for the torchvision families, whose published files cannot be had offline: trained on photographs.
 
-Two minutes of training on augmented cuts of three photographs, whose labels are the selfie model's masks: a person, a
-cat and a cup. Such a network knows nothing else, but it has what random weights do not have and quantization meets in
+A few minutes of training on augmented cuts of photographs, whose labels are the selfie model's masks: a person, a cat
+and a cup. Such a network knows nothing else, but it has what random weights do not have and quantization meets in
 practice: the ranges of a trained network, and classes with sharp borders and clear margins.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,13 @@ from edge.images import read_image
 from edge.tasks import TASKS
 from edge.zoo import MODELS
 
-CLASSES = {"astronaut.png": 15, "chelsea.png": 8, "coffee.png": 5}  # person, cat, bottle in VOC's numbering
+PERSON = 15
+CLASSES = {"astronaut.png": PERSON, "chelsea.png": 8, "coffee.png": 5}  # person, cat, bottle in VOC's numbering
 STEPS, BATCH, SIDE, LEARNING_RATE = 220, 4, 192, 3e-3
 
 
-def trained_network(name: str, photos: tuple[Path, ...]) -> nn.Module:
-    """Return a zoo network in eval mode that segments the photographs."""
+def trained_network(name: str, photos: Sequence[Path], *, steps: int = STEPS) -> nn.Module:
+    """Return a zoo network in eval mode that segments the photographs; those not named in CLASSES show people."""
     entry = MODELS[name]
     if entry.network is None:
         raise ValueError(f"{name} has weights of its own")
@@ -34,10 +36,10 @@ def trained_network(name: str, photos: tuple[Path, ...]) -> nn.Module:
     network = entry.network().train()
     pictures = [_labelled(path, name) for path in photos]
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=STEPS)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(STEPS):
-        cuts = [_cut(*pictures[i % len(pictures)], generator) for i in range(BATCH)]
+    for step in range(steps):
+        cuts = [_cut(*pictures[(step * BATCH + i) % len(pictures)], generator) for i in range(BATCH)]
         images, labels = torch.stack([cut[0] for cut in cuts]), torch.stack([cut[1] for cut in cuts])
         loss = F.cross_entropy(network(images)["out"], labels)
         optimizer.zero_grad()
@@ -69,7 +71,7 @@ def _labelled(path: Path, name: str) -> tuple[Tensor, Tensor]:
     rows = np.linspace(0, mask.shape[0] - 1, frame.tensor_hw[0]).astype(int)
     columns = np.linspace(0, mask.shape[1] - 1, frame.tensor_hw[1]).astype(int)
     small = mask[rows][:, columns]
-    labels = torch.from_numpy(np.where(small, CLASSES[path.name], 0)).long()
+    labels = torch.from_numpy(np.where(small, CLASSES.get(path.name, PERSON), 0)).long()
     return torch.from_numpy(inputs[contract.inputs[0].name][0]), labels
 
 
