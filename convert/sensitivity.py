@@ -19,7 +19,7 @@ from convert.reference import read_reference
 from edge.artifact import encode_json, write_atomic
 from edge.contract import Contract, image_contract
 from edge.errors import Refused
-from edge.jobs import Job, run_job
+from edge.jobs import Job, progressing, run_job
 from edge.report.sensitivity import Mode, Sensitivity, read_sensitivity
 from edge.tasks import TASKS
 from quant.observers import Observer
@@ -174,7 +174,8 @@ def sensitivity_job(payload: Mapping[str, Any]) -> dict[str, Any]:
         return measure(simulator, simulation.inputs(sample), tried, mode, simulation.score(sample))
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        tallies = list(pool.map(tally, samples))
+        running = [pool.submit(tally, sample) for sample in samples]
+        tallies = [future.result() for future in progressing(running, "layers rounded on pictures")]
     outputs = [spec.name for spec in contract.outputs]
     whole, layers = rank(tried, tallies, simulator.layers, outputs, mode, TASKS[contract.task].total)
     found = Sensitivity(

@@ -72,12 +72,12 @@ def deploy_model(
     """
     builds = tuple(dict.fromkeys(builds))
     _check_names(builds, wishes.requirements)
+    own = own_pictures(request)
+    if any(map(_is_planned, builds)):
+        request = with_calibration(request, progress)
     with exclusive(out), staging_folder(out) as staging:
         prepared = prepare_request(request, staging / "prepared", out / "logs" / "prepare.log", progress)
         shop = Shop(prepared=prepared, out=out, staging=staging, launches=launches, progress=progress)
-        own = Pictures("the calibration pictures", request.calibration) if request.calibration else None
-        if own is None and request.own_images:
-            own = Pictures("the pictures of the parity", request.images)
         return _deploy(shop, builds, wishes, own, phones)
 
 
@@ -187,7 +187,7 @@ def _deploy(
         shop.progress(f"cut      {line}")
     draw_reference(reference, shop.staging / PREVIEW)
     shown = (shop.staging / PREVIEW).is_file()
-    planner = _planner(shop, wishes, own) if wishes.evaluate or any(map(_is_planned, builds)) else None
+    planner = planner_for(shop, own, wishes) if wishes.evaluate or any(map(_is_planned, builds)) else None
     rows = _build(shop, builds, wishes, planner, header.name)
     if shown:
         publish_file(shop.staging / PREVIEW, shop.out / PREVIEW)
@@ -234,7 +234,7 @@ def _is_planned(build: Build) -> bool:
     return PRECISIONS[build.precision].planned and not build.recipe.kept
 
 
-def _planner(shop: Shop, wishes: Wishes, own: Pictures | None) -> Planner:
+def planner_for(shop: Shop, own: Pictures | None, wishes: Wishes = NO_WISHES) -> Planner:
     """Return the planner with the pictures to judge and to simulate on: the user's, or the kit's photographs."""
     kit: PhotoSet | None = None
     if not wishes.evaluation.paths or own is None:
@@ -244,14 +244,32 @@ def _planner(shop: Shop, wishes: Wishes, own: Pictures | None) -> Planner:
             shop.progress(f"warning  no photographs to evaluate on, those of the parity are used instead: {error}")
     samples = read_reference(shop.prepared.folder).samples
     parity = Pictures("the pictures of the parity", tuple(s.image for s in samples if s.image is not None))
-    judged = Pictures(kit.name, kit.evaluation) if kit else parity
-    simulated = Pictures(kit.name, kit.calibration) if kit else parity
+    judged = Pictures(kit.name, kit.evaluation) if kit and parity.paths else parity
+    simulated = Pictures(kit.name, kit.calibration) if kit and parity.paths else parity
     return Planner(
         shop=shop,
         budget=wishes.budget,
         evaluation=wishes.evaluation if wishes.evaluation.paths else judged,
         tuning=own or simulated,
     )
+
+
+def own_pictures(request: ModelRequest) -> Pictures | None:
+    """Return the pictures that a user brought to measure ranges or to compare on, which layers are tried on as well."""
+    if request.calibration:
+        return Pictures("the calibration pictures", request.calibration)
+    return Pictures("the pictures of the parity", request.images) if request.own_images else None
+
+
+def with_calibration(request: ModelRequest, progress: Progress) -> ModelRequest:
+    """Return the request with the kit's photographs to measure ranges on, unless the user brought pictures."""
+    if own_pictures(request) is not None or (request.contract is not None and not takes_image(request.contract)):
+        return request
+    try:
+        return dataclasses.replace(request, calibration=photographs().calibration)
+    except (MissingError, StoreError) as error:
+        progress(f"warning  no photographs to measure ranges on, cuts of the sample pictures serve: {error}")
+        return request
 
 
 def _held_to(row: TargetReport, requirements: Sequence[Requirement], out: Path) -> TargetReport:

@@ -325,7 +325,9 @@ def _faults(candidate: Candidate, budget: Budget) -> list[str]:
         parts.append(f"it loses {lost} where {allowed} is allowed, {percent(far)} too much")
     if not _fast(candidate, budget) and candidate.latency_ms is not None and budget.max_latency_ms is not None:
         over = candidate.latency_ms - budget.max_latency_ms
-        parts.append(f"it takes {candidate.latency_ms:.2f} ms, {over:.2f} ms over the {budget.max_latency_ms:g} ms allowed")
+        parts.append(
+            f"it takes {candidate.latency_ms:.2f} ms, {over:.2f} ms over the {budget.max_latency_ms:g} ms allowed"
+        )
     return parts
 
 

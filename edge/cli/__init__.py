@@ -28,6 +28,7 @@ COMMANDS = {
     "report": ("edge.cli.report:report_command", "Print deploy reports and render them as one HTML page."),
     "run": ("edge.cli.run:run_command", "Run an artifact on a picture and draw the result."),
     "sdk": ("edge.cli.sdk:sdk_command", "List and install the vendors' SDKs that NPU targets need."),
+    "sensitivity": ("edge.cli.sensitivity:sensitivity_command", "Rank a model's layers by what 8 bits cost them."),
     "targets": ("edge.cli.lists:targets_command", "List the targets and what each of them needs."),
     "verify": ("edge.cli.verify:verify_command", "Execute artifacts and compare them with the eager model."),
 }

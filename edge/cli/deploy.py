@@ -119,7 +119,9 @@ def deploy_command(
         requirements=tuple(requirements),
         budget=checked_budget(parse_share(max_drop), parse_milliseconds(max_latency) if max_latency else None),
         evaluate=evaluate,
-        evaluation=Pictures(evaluation.name, pictures(evaluation, MAX_EVALUATION, "evaluate")) if evaluation else NO_PICTURES,
+        evaluation=Pictures(evaluation.name, pictures(evaluation, MAX_EVALUATION, "evaluate"))
+        if evaluation
+        else NO_PICTURES,
     )
     report = deploy_model(request, builds, out, phones=records, launches=launches, wishes=wishes, progress=progress)
     if as_json:
@@ -150,7 +152,7 @@ def _choose(phone: str, task: str, precision: str | None) -> Choice:
 
 
 def exit_code(report: Report) -> int:
-    """Return 1 if one failed, 4 if one differs or misses a share or budget, 3 if one lacks something, 2 if refused, or 0."""
+    """Return 1 if one failed, 4 if one differs or misses a share or budget, 3 if one lacks something, 2 if refused."""
     statuses = {row.status for row in report.targets}
     differs = any(row.parity and not row.parity.passed and row.parity.mode != "unverified" for row in report.targets)
     for code, present in (
