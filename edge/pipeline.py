@@ -31,7 +31,7 @@ from edge.report.html import write_html
 from edge.report.records import REPORT, Report, TargetReport, environment
 from edge.samples import PhotoSet, photographs, sample_photos
 from edge.store import cached_folder, keep_folder
-from quant.planner import DEFAULT_BUDGET, Budget, checked_budget
+from quant.budget import DEFAULT_BUDGET, Budget, checked_budget
 from quant.precision import PRECISIONS
 
 if TYPE_CHECKING:

@@ -19,7 +19,9 @@ from edge.evaluation import Evaluation
 from edge.report.records import CandidateReport, TargetReport
 from edge.report.sensitivity import SENSITIVITY, Mode, Sensitivity, read_sensitivity
 from edge.store import cached_folder, content_key, keep_folder
-from quant.planner import Budget, Candidate, Chosen, Make, next_step, verdict
+from quant.budget import Budget, Candidate
+from quant.explain import verdict
+from quant.planner import Chosen, Make, next_step
 from quant.recipe import Recipe
 
 SLOW_S = 40.0  # that emulators and interpreters get for one evaluation

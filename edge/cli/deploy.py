@@ -23,7 +23,7 @@ from edge.planned import NO_PICTURES, Pictures
 from edge.profile.protocol import LAUNCHES
 from edge.report.html import HTML
 from edge.report.records import Report
-from quant.planner import checked_budget, parse_milliseconds, parse_share
+from quant.budget import checked_budget, parse_milliseconds, parse_share
 from quant.precision import PRECISIONS
 
 MAX_EVALUATION = 1000

@@ -146,8 +146,8 @@ def summary(found: Sensitivity) -> str:
     metric = f" and the loss of {found.metric} ({found.scored} pictures)" if found.scored else ""
     return (
         f"Each of {len(found.layers)} layers {how}, simulated with {found.observer} ranges for the graph of "
-        f"{found.family} on {found.count} of {found.data}: signal to noise of the worst output{metric}. Everything rounded: "
-        f"{damage(found.whole)}."
+        f"{found.family} on {found.count} of {found.data}: signal to noise of the worst output{metric}. "
+        f"Everything rounded: {damage(found.whole)}."
     )
 
 
