@@ -106,7 +106,7 @@ def _unmeasured(tried: Sequence[Candidate]) -> Chosen:
     """Take what needs no accuracy budget to be trusted: the first float that was made, or the first of all."""
     made = [index for index, candidate in enumerate(tried) if candidate.status == "ok"]
     floats = [index for index in made if tried[index].precision in FLOATS]
-    lines = [f"{c.precision} was not made: {c.status}, {c.reason}" for c in tried if c.status != "ok"]
+    lines = [f"{c.precision} was not made: {c.status}, {c.reason}." for c in tried if c.status != "ok"]
     if not made:
         return Chosen(None, False, (*lines, "Nothing could be built, so nothing was chosen."))
     taken = (floats or made)[0]
