@@ -127,6 +127,7 @@ def simulate(scope: Scope) -> Simulation:
     from convert.passes import optimize
     from convert.prepare import make_samples
     from convert.program import load_program
+    from convert.targets._pt2e_equalize import equalize_channels
     from convert.targets._pt2e_ranges import saturation
     from quant.simulate import Simulator
 
@@ -135,7 +136,10 @@ def simulate(scope: Scope) -> Simulation:
     program = optimize(load_program(scope.prepared), scope.family)
     contract = program.contract
     inputs = [tuple(torch.from_numpy(entry[spec.name].copy()) for spec in contract.inputs) for entry in calibration]
-    simulator = Simulator(program.exported, inputs, scope.observer, lambda node: saturation(node, 8))
+    module = program.exported.module(check_guards=False)
+    if inputs:
+        equalize_channels(module, inputs)  # as the targets do before they quantize
+    simulator = Simulator(module, inputs, scope.observer, lambda node: saturation(node, 8))
     samples: Sequence[Sample] = make_samples(contract, program.name, scope.pictures) if scope.pictures else ()
     shown = [sample for sample in samples if sample.image is not None and sample.frame is not None]
     chosen = shown or read_reference(scope.prepared).meaningful().samples

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
@@ -75,7 +74,7 @@ def quantized(
 
 
 class Simulator:
-    """Run an exported program with rounded weights and activations; ranges come from calibration inputs.
+    """Run the graph of an exported program, without its guards, with rounded weights and activations; ranges come from calibration inputs.
 
     `saturation` tells outside of which bounds an operator's argument no longer changes its result: such values need no
     codes. Raises ContractError if an activation holds NaN or infinity, Refused without calibration inputs.
@@ -83,12 +82,12 @@ class Simulator:
 
     def __init__(
         self,
-        exported: ExportedProgram,
+        module: GraphModule,
         calibration: Sequence[Inputs],
         observer: Observer = "min-max",
         saturation: Callable[[Node], Bounds | None] = lambda node: None,
     ) -> None:
-        self._module: GraphModule = exported.module(check_guards=False)
+        self._module = module
         self._nodes: list[Node] = list(self._module.graph.nodes)
         self.layers = find_layers(self._module.graph)
         self._owner = {name: layer for layer in self.layers for name in (*layer.members, layer.output)}
