@@ -56,7 +56,7 @@ class Planner:
     published: dict[str, None] = field(default_factory=dict)  # files of sensitivities, below the output folder
 
 
-def evaluate_row(planner: Planner, build: Build, row: TargetReport, folder: Path) -> tuple[Evaluation | None, str]:
+def evaluate_row(planner: Planner, build: Build, row: TargetReport, artifact: Path) -> tuple[Evaluation | None, str]:
     """Return a finished build's evaluation and an empty string, or None and why there is none."""
     shop, pictures = planner.shop, planner.evaluation
     if row.parity is None or row.parity.mode == "unverified":
@@ -70,7 +70,7 @@ def evaluate_row(planner: Planner, build: Build, row: TargetReport, folder: Path
     shop.progress(f"evaluate {build}: up to {len(pictures.paths)} pictures")
     try:
         evaluation = evaluate_in_child(
-            folder / "artifact", shop.prepared.folder, pictures.paths, pictures.name, shop.log(build), budget_s=budget_s
+            artifact, shop.prepared.folder, pictures.paths, pictures.name, shop.log(build), budget_s=budget_s
         )
     except EdgeError as error:
         return None, str(error)
@@ -214,7 +214,7 @@ class _Walk:
 
     def _add(self, build: Build, row: TargetReport, folder: Path, keeping: Keeping | None) -> None:
         if row.status == "ok":
-            evaluation, reason = evaluate_row(self._planner, build, row, folder)
+            evaluation, reason = evaluate_row(self._planner, build, row, folder / "artifact")
             row = msgspec.structs.replace(row, evaluation=evaluation)
             if reason:
                 self._planner.shop.progress(f"{build}: {reason}")

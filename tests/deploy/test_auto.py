@@ -19,6 +19,7 @@ from edge.profile.protocol import Latency
 from edge.report.records import read_report
 from edge.report.sensitivity import read_sensitivity
 
+pytestmark = pytest.mark.slow
 SIZE = 64
 CONTRACT = Contract(
     task="segmentation",
@@ -36,11 +37,12 @@ class Net(nn.Module):
     def __init__(self, fragile):
         super().__init__()
         torch.manual_seed(0)
-        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.first = nn.Conv2d(3, 8, 9, padding=4)
         self.second = nn.Conv2d(8, 8, 1)
         self.third = nn.Conv2d(8, 8, 1)
         self.last = nn.Conv2d(8, 1, 1)
         with torch.no_grad():
+            self.first.weight.abs_()  # smooths: few pixels lie near the threshold
             self.last.bias.zero_()
             if fragile:
                 self.second.weight[0], self.second.bias[0] = 0.0, -3.0  # relu makes it 0
@@ -155,7 +157,7 @@ def deploy(out, fragile=True, precisions=("auto",), **options):
 def test_int8_that_is_good_enough_is_chosen(simulated, tmp_path):
     report, _ = deploy(tmp_path / "o", fragile=False, max_drop=0.05)
     (row,) = report.targets
-    assert (row.precision, row.chosen, row.budget_met, row.status) == ("auto", "int8", True, "ok")
+    assert (row.precision, row.chosen, row.budget_met, row.status) == ("auto", "int8", True, "ok"), row.explanation
     assert [item.precision for item in row.candidates] == ["fp32", "int8"]
     assert row.evaluation.count == 4
     assert row.evaluation.data == "cuts"
@@ -172,7 +174,7 @@ def test_a_fragile_layer_is_kept_and_the_rest_is_int8(simulated, tmp_path):
     assert row.budget_met
     int8, mixed = row.candidates[1], row.candidates[2]
     assert int8.evaluation.value < 0.95 <= mixed.evaluation.value
-    assert 1 <= mixed.kept <= 3
+    assert 1 <= mixed.kept < mixed.layers
     assert any(
         "is chosen: at 5.00 ms on this host it is the fastest within the budget" in text for text in row.explanation
     )
@@ -193,7 +195,7 @@ def test_a_float_that_is_faster_is_chosen_and_named(simulated, tmp_path):
     simulated({"fp32": 3.0, "int8": 4.0, "mixed": 4.0, "w8a16": 4.0})
     report, _ = deploy(tmp_path / "o", max_drop=0.05)
     (row,) = report.targets
-    assert row.chosen == "fp32"
+    assert row.chosen == "fp32", row.explanation
     assert any("fp32 is both faster (3.00 ms against 4.00 ms) and better than int8" in text for text in row.explanation)
     assert len(row.candidates) == 2
 
@@ -210,10 +212,11 @@ def test_an_unreachable_budget_keeps_the_best_and_ends_with_4(simulated, tmp_pat
 
 
 def test_mixed_by_itself_says_what_it_keeps(simulated, tmp_path):
-    report, _ = deploy(tmp_path / "o", precisions=("int8", "mixed"), max_drop=0.05, evaluate=True)
+    report, lines = deploy(tmp_path / "o", precisions=("int8", "mixed"), max_drop=0.05, evaluate=True)
     int8, mixed = report.targets
-    assert mixed.status == "ok"
+    assert (int8.status, mixed.status) == ("ok", "ok"), lines
     assert "layers are kept from 8 bits: the fewest" in mixed.explanation[0]
+    assert int8.evaluation is not None, lines
     assert int8.evaluation.value < mixed.evaluation.value
     assert mixed.evaluation.value > 0.95
 
