@@ -77,7 +77,7 @@ def measure(
 
 
 def _energy(tensor: Tensor) -> float:
-    return float(torch.sum(torch.square(tensor.double())))
+    return float(torch.sum(torch.square(tensor.float()), dtype=torch.float64))
 
 
 def rank(

@@ -76,8 +76,9 @@ def quantized(
 class Simulator:
     """Run the graph of an exported program, without its guards, with rounded weights and activations.
 
-    Ranges come from calibration inputs; `saturation` tells outside of which bounds an operator's argument no
-    longer changes its result: such values need no codes. Raises ContractError if an activation holds NaN or infinity, Refused without calibration inputs.
+    Ranges come from calibration inputs; `saturation` tells outside of which bounds an operator's argument no longer
+    changes its result: such values need no codes. Raises ContractError if an activation holds NaN or infinity, Refused
+    without calibration inputs.
     """
 
     def __init__(

@@ -68,7 +68,7 @@ def cli() -> None:
     edge run o/litert-cpu@fp32 photo.jpg -o drawn.png       use it
 
     Results go to standard output, progress to standard error. Exit codes: 0 done, 1 a target failed, 2 usage,
-    3 something is missing, 4 parity or a required share not met.
+    3 something is missing, 4 parity, a required share or a budget not met.
     """
 
 
