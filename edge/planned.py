@@ -14,13 +14,13 @@ from convert.sensitivity import Scope, measure_in_child
 from convert.targets import TARGETS
 from edge.artifact import encode_json, file_digest, write_atomic
 from edge.building import Shop, build_all, failed_row, publish
+from edge.candidates import candidate_of, candidate_report
 from edge.errors import EdgeError
 from edge.evaluation import Evaluation
-from edge.report.records import CandidateReport, TargetReport
+from edge.report.records import TargetReport
 from edge.report.sensitivity import SENSITIVITY, Mode, Sensitivity, read_sensitivity
 from edge.store import cached_folder, content_key, keep_folder
 from quant.budget import Budget, Candidate
-from quant.explain import verdict
 from quant.planner import Chosen, Make, next_step
 from quant.recipe import Recipe
 
@@ -223,7 +223,7 @@ class _Walk:
     def row(self, build: Build, chosen: Chosen) -> TargetReport:
         """Return the report's row for `auto`, with the chosen artifact published."""
         planner = self._planner
-        reports = tuple(_report(made, planner.budget) for made in self._made)
+        reports = tuple(candidate_report(made.row, made.candidate, planner.budget) for made in self._made)
         common = {"candidates": reports, "explanation": chosen.explanation, "budget_met": chosen.met}
         if chosen.index is None:
             first = self._made[0].row if self._made else None
@@ -233,58 +233,6 @@ class _Walk:
         made = self._made[chosen.index]
         row = publish(planner.shop, build.folder_name, made.row, made.folder)
         return msgspec.structs.replace(row, precision=build.precision, chosen=made.row.precision, **common)
-
-
-def candidate_of(row: TargetReport, keeping: Keeping | None = None) -> Candidate:
-    """Return what the planner sees of a row: its evaluation, or without one what parity found."""
-    metric, value, ci95, count = _quality(row)
-    parity, latency = row.parity, row.latency
-    executed = parity is not None and parity.mode != "unverified"
-    return Candidate(
-        precision=row.precision,
-        status=row.status,
-        reason=row.reason if row.status != "ok" or not executed else "",
-        fault=parity.reason if parity is not None and executed and not parity.passed else "",
-        metric=metric,
-        value=value,
-        ci95=ci95,
-        count=count,
-        latency_ms=latency.median_ms if latency else None,
-        latency_ci95_ms=latency.ci95_ms if latency else None,
-        timing=("emulated" if latency.emulated else "native") if latency else "unknown",
-        size_bytes=row.bytes,
-        kept=keeping.layers if keeping else 0,
-        layers=keeping.of if keeping else 0,
-    )
-
-
-def _quality(row: TargetReport) -> tuple[str, float | None, tuple[float, float] | None, int]:
-    """Return the metric, its value, interval and count: of the evaluation, else of parity's own inputs."""
-    if row.evaluation is not None:
-        found = row.evaluation
-        return found.metric, found.value, found.ci95, found.count
-    if row.parity is None or row.parity.mode == "unverified":
-        return "", None, None, 0
-    count = int(row.parity.inputs.rpartition(" ")[2] or 0)
-    if row.parity.task is not None:
-        return row.parity.task.metric, row.parity.task.value, None, count
-    return "cosine", min((output.cosine for output in row.parity.outputs), default=None), None, count
-
-
-def _report(made: _Made, budget: Budget) -> CandidateReport:
-    row = made.row
-    return CandidateReport(
-        precision=row.precision,
-        status=row.status,
-        reason=row.reason,
-        bytes=row.bytes,
-        evaluation=row.evaluation,
-        latency=row.latency,
-        latency_reason=row.latency_reason,
-        kept=made.candidate.kept,
-        layers=made.candidate.layers,
-        verdict=verdict(made.candidate, budget),
-    )
 
 
 def _place(planner: Planner, word: str) -> Path:
