@@ -11,9 +11,9 @@ from torch import nn
 import edge
 import edge.building
 from edge.artifact import Needs, Step
-from edge.cli.deploy import exit_code
+from edge.cli.deploy import deploy_command, exit_code
 from edge.contract import Contract, Postprocess, Preprocess, TensorSpec
-from edge.errors import EdgeError
+from edge.errors import EdgeError, UsageError
 from edge.images import read_image, write_image
 from edge.profile.protocol import Latency
 from edge.report.records import read_report
@@ -231,3 +231,50 @@ def test_what_no_target_can_plan_is_refused_in_its_row(simulated, tmp_path, monk
     assert (mixed.status, mixed.reason) == ("failed", "the simulation broke")
     assert auto.chosen in ("w8a16", "fp32")
     assert any("mixed was not built: failed, the simulation broke" in text for text in auto.explanation)
+
+
+OWN = """
+import torch
+from torch import nn
+
+def build():
+    torch.manual_seed(0)
+    first = nn.Conv2d(3, 8, 9, padding=4)
+    first.weight.data.abs_()
+    return nn.Sequential(first, nn.ReLU(), nn.Conv2d(8, 1, 1), nn.InstanceNorm2d(1), nn.Sigmoid())
+"""
+
+
+def test_auto_on_the_command_line_with_a_real_runtime(tmp_path, photos, edge):
+    import msgspec
+
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "contract.json").write_bytes(msgspec.json.encode(CONTRACT))
+    (tmp_path / "pictures").mkdir()
+    for index in range(3):
+        cut = read_image(photos[index])[20 * index :: 2, ::2]
+        write_image(tmp_path / "pictures" / f"{index}.png", np.ascontiguousarray(cut))
+    done = edge(
+        "deploy", "own.py:build", "--contract", "contract.json", "--data", photos[0], "--evaluation", "pictures",
+        "--target", "onnx-cpu", "--precision", "auto", "--max-drop", "2%", "--launches", 2, "--out", "o", "--json",
+    )  # fmt: skip
+    assert done.stdout, done.stderr
+    (row,) = done.report["targets"]
+    assert done.code == (0 if row["budget_met"] else 4), done.stderr
+    assert (row["status"], row["precision"]) == ("ok", "auto")
+    assert row["chosen"] in {item["precision"] for item in row["candidates"] if item["status"] == "ok"}
+    assert row["evaluation"]["data"] == "pictures"
+    assert row["evaluation"]["count"] == 3
+    assert row["evaluation"]["value"] > 0.98
+    assert row["explanation"][-1].endswith(".")
+    assert (tmp_path / "o" / "onnx-cpu@auto" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "options", [("--max-drop", "much"), ("--max-drop", "150%"), ("--max-latency", "soon"), ("--max-latency", "0ms")]
+)
+def test_a_budget_that_is_none_is_refused_at_once(tmp_path, options):
+    arguments = ["selfie-segmentation", "--target", "onnx-cpu", "--precision", "auto", "--out", str(tmp_path / "o")]
+    with pytest.raises(UsageError, match="expected"):
+        deploy_command.main([*arguments, *options], standalone_mode=False)
+    assert not (tmp_path / "o").exists()
