@@ -56,7 +56,7 @@ def apply_rewrites(exported: ExportedProgram, rewrites: Sequence[Rewrite]) -> tu
     module = functional_module(exported)
     if module is None:
         return exported, (0,) * len(rewrites)
-    counts = tuple(_run(module, rewrite) for rewrite in rewrites)
+    counts = tuple(run_rewrite(module, rewrite) for rewrite in rewrites)
     if not any(counts):
         return exported, counts
     _drop_unread_state(module)
@@ -64,7 +64,8 @@ def apply_rewrites(exported: ExportedProgram, rewrites: Sequence[Rewrite]) -> tu
         return torch.export.export(module, tuple(_inputs(module))), counts
 
 
-def _run(module: GraphModule, rewrite: Rewrite) -> int:
+def run_rewrite(module: GraphModule, rewrite: Rewrite) -> int:
+    """Apply one pass to a graph in place, clean up after it and return how many places it changed."""
     with torch.no_grad():
         count = rewrite(module)
     if count:

@@ -30,6 +30,7 @@ COMMANDS = {
     "sdk": ("edge.cli.sdk:sdk_command", "List and install the vendors' SDKs that NPU targets need."),
     "sensitivity": ("edge.cli.sensitivity:sensitivity_command", "Rank a model's layers by what 8 bits cost them."),
     "targets": ("edge.cli.lists:targets_command", "List the targets and what each of them needs."),
+    "train": ("edge.cli.train:train_command", "Fine-tune a model's weights so that 8 bits cost less."),
     "verify": ("edge.cli.verify:verify_command", "Execute artifacts and compare them with the eager model."),
 }
 

@@ -1,0 +1,129 @@
+"""`edge train`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge.cli import json_option, print_json, progress
+from edge.cli.options import model_options, model_request
+from edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge.train.recipe import TrainReport
+    from edge.train.run import Bar
+
+
+@click.command("train")
+@click.argument("model")
+@model_options
+@click.option("--qat", is_flag=True, help="Train for 8 bits: with simulated rounding, after the float model's answers.")
+@click.option("--steps", type=click.IntRange(1), help="Optimizer steps.  [default: 400]")
+@click.option("--epochs", type=click.IntRange(1), help="Times through the pictures, instead of --steps.")
+@click.option("--batch", default=4, show_default=True, type=click.IntRange(1), help="Pictures a step.")
+@click.option(
+    "--lr",
+    default=2e-5,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Largest learning rate, relative to the weights.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Chooses and alters the pictures.")
+@click.option("--accelerator", default="auto", show_default=True, help="cpu, cuda, mps or auto.")
+@click.option("--devices", default="1", show_default=True, help="How many of them, or auto for all.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder for the trained weights.")
+@click.option("--resume", is_flag=True, help="Go on with the training in the output folder.")
+@json_option
+def train_command(
+    model: str,
+    qat: bool,
+    steps: int | None,
+    epochs: int | None,
+    batch: int,
+    lr: float,
+    seed: int,
+    accelerator: str,
+    devices: str,
+    out: Path,
+    resume: bool,
+    as_json: bool,
+    data: Path | None,
+    **options: Any,
+) -> None:
+    """Fine-tune MODEL's weights until 8 bits cost less, and write them as a checkpoint that `edge deploy` takes.
+
+    Needs no labels: the model learns to answer with rounded weights and activations as it does in float, on altered
+    pictures of the folder --data or on the kit's photographs. MODEL is a name that `edge models` lists or
+    path/to/file.py:function.
+    """
+    if not qat:
+        raise UsageError("edge train knows one way of training so far; ask for it with --qat")
+    if steps and epochs:
+        raise UsageError("--steps and --epochs say the same thing twice; give one of them")
+    request = model_request(model, data=None, **options)
+    _quieten()
+    from edge.train.data import choose_pictures
+    from edge.train.recipe import CHECKPOINT, TrainingRecipe
+    from edge.train.run import Machine, train_model
+
+    if epochs:
+        steps = -(-epochs * len(choose_pictures(data).training) // batch)
+    recipe = TrainingRecipe(batch=batch, lr=lr, seed=seed) if steps is None else TrainingRecipe(
+        steps=steps, batch=batch, lr=lr, seed=seed
+    )  # fmt: skip
+    with _bar() as bar:
+        report = train_model(
+            request, recipe, out, data=data, resume=resume,
+            machine=Machine(accelerator=accelerator, devices=devices), progress=progress, bar=bar,
+        )  # fmt: skip
+    if report is None:
+        return
+    if as_json:
+        print_json(report)
+    else:
+        _describe(report)
+        click.echo(str(out / CHECKPOINT))
+
+
+def _quieten() -> None:
+    """Keep what torch and torchao log about parts of theirs that are not used off standard error."""
+    for name in ("torchao", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _describe(report: TrainReport) -> None:
+    loss = report.loss
+    progress(f"loss     simulated {report.recipe.precision}: {loss.before:.5f} before, {loss.after:.5f} after")
+    if loss.after >= loss.before:
+        progress("warning  the loss did not fall: the trained weights are no better in 8 bits than the given ones")
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Bar]:
+    """Show a bar on standard error, from the first step on."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from edge.train.run import Bar
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("loss {task.fields[loss]}"))
+    shown = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = shown.add_task("", start=False, loss="")
+
+    def begin(total: int, done: int) -> None:
+        shown.start()
+        shown.start_task(task)
+        shown.update(task, total=total, completed=done)
+
+    def step(done: int, loss: float) -> None:
+        shown.update(task, completed=done, loss=f"{loss:.5f}")
+
+    try:
+        yield Bar(begin=begin, step=step)
+    finally:
+        shown.stop()

@@ -1,0 +1,281 @@
+"""`edge train` from end to end: model and pictures → fine-tuned weights under the model's own keys, and a record."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from convert.export import export
+from convert.keys import ModelRequest
+from convert.prepare import image_contract, load_any
+from convert.program import Model, Program, weights_digest
+from convert.tails import cut_tails
+from edge.artifact import encode_json, file_digest, write_atomic
+from edge.contract import takes_image
+from edge.disk import disk_errors
+from edge.errors import ContractError, MissingError, UsageError
+from edge.output import exclusive
+from edge.train.data import Album, choose_pictures, open_album
+from edge.train.loop import Distances, LossLines, train
+from edge.train.losses import distillation
+from edge.train.qat import Pair, copy_weights, make_pair
+from edge.train.recipe import CHECKPOINT, LOSSES, RECORD, LossRecord, TrainingRecipe, TrainReport
+from edge.train.rounding import activations
+from edge.train.state import STATE, Identity, State, cut_losses, read_state, write_state
+from edge.versions import installed_version
+from quant.precision import PRECISIONS
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+RANGE_INPUTS = 24  # as many as deploying measures ranges on
+KEEP_EVERY = 25
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Say where to compute: Fabric's names of an accelerator and a number of devices."""
+
+    accelerator: str = "auto"
+    devices: str = "1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """Show how far a training is; both are called by the first process only."""
+
+    begin: Callable[[int, int], Any]  # total steps, steps that are done
+    step: Callable[[int, float], Any]  # steps that are done, the last loss
+
+
+def train_model(
+    request: ModelRequest,
+    recipe: TrainingRecipe,
+    out: Path,
+    *,
+    data: Path | None = None,
+    resume: bool = False,
+    machine: Machine | None = None,
+    keep_every: int = KEEP_EVERY,
+    progress: Progress = print,
+    bar: Bar | None = None,
+) -> TrainReport | None:
+    """Train a model with simulated rounding to answer as it does in float, and write its weights into `out`.
+
+    `out` gets checkpoint.safetensors, train.json, losses.jsonl and, while it trains, the state to resume from. Returns
+    the record, or None in processes other than the first. Raises EdgeError.
+    """
+    fabric = _fabric(machine or Machine())
+    if recipe.batch % fabric.world_size:
+        raise UsageError(
+            f"--batch {recipe.batch} cannot be shared among {fabric.world_size} devices; choose a multiple"
+        )
+    with _folder(out, resume, first=fabric.is_global_zero):
+        return _train(fabric, request, recipe, out, data, resume, keep_every, progress, bar)
+
+
+def _fabric(machine: Machine) -> Fabric:
+    try:
+        from lightning_fabric import Fabric
+    except ImportError as error:
+        raise MissingError(
+            f"edge train needs Lightning Fabric ({error}): pip install 'edge-deployment-kit[train]'"
+        ) from None
+    devices: int | str = int(machine.devices) if machine.devices.isdigit() else machine.devices
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice on hardware that is not asked for
+        try:
+            fabric = Fabric(accelerator=machine.accelerator, devices=devices)
+        except Exception as error:  # Fabric raises many types for devices that are not there
+            first = str(error).strip().split("\n", 1)[0]
+            raise UsageError(f"cannot train on {machine.devices} of {machine.accelerator}: {first}") from error
+        fabric.launch()  # with several devices, each runs this command in a process of its own
+    return fabric
+
+
+@contextlib.contextmanager
+def _folder(out: Path, resume: bool, *, first: bool) -> Iterator[None]:
+    """Hold the output folder; the first process does so for all."""
+    if not first:
+        yield
+        return
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; choose another --out")
+    if resume and not (out / STATE).is_file():
+        raise UsageError(f"{out} holds no training to resume ({STATE} is not there); leave --resume out")
+    if not resume and out.is_dir() and any(path.name != ".lock" for path in out.iterdir()):
+        raise UsageError(f"{out} exists; go on with --resume, or choose another --out")
+    with exclusive(out):
+        yield
+
+
+def _train(
+    fabric: Fabric,
+    request: ModelRequest,
+    recipe: TrainingRecipe,
+    out: Path,
+    data: Path | None,
+    resume: bool,
+    keep_every: int,
+    progress: Progress,
+    bar: Bar | None,
+) -> TrainReport | None:
+    began = time.monotonic()
+    model, program = _program(request)
+    pictures = choose_pictures(data)
+    say = progress if fabric.is_global_zero else _silent
+    say(f"pictures {pictures.name}: {len(pictures.training)} to train on, {len(pictures.validation)} to measure on")
+    if pictures.validation_seen:
+        say("warning  too few pictures to hold any back: the losses are measured on those that are trained on")
+    album = open_album(model.name, image_contract(program.contract), pictures, recipe.seed)
+    identity = Identity(
+        model=model.name,
+        weights=weights_digest(model.module),
+        data=pictures.record().sha256,
+        recipe=recipe,
+        torch=str(torch.__version__),
+    )
+    pair = make_pair(program, PRECISIONS[recipe.precision].scheme)
+    pair.teacher.to(fabric.device)
+    pair.student.to(fabric.device)
+    distances = _distances(fabric, pair, program, album)
+    start = _start(out, identity, pair, distances, resume=resume)
+    if fabric.is_global_zero:
+        cut_losses(out, start.step)
+        if not start.step:
+            write_state(out, identity, start)
+    say(f"train    {model.name}: step {start.step} of {recipe.steps}, simulated {recipe.precision} loss "
+        f"{_mean(start.before):.5f}")  # fmt: skip
+    _steps(fabric, distances, album, identity, start, out, keep_every, bar)
+    if not fabric.is_global_zero:
+        return None
+    learnt, unrounded, after = distances.now(), distances.unrounded(), distances.rounded()
+    trained = copy_weights(pair.student, model.module)
+    _write_checkpoint(model, out)
+    report = TrainReport(
+        model=model.name,
+        source=model.source,
+        checkpoint_sha256=file_digest(out / CHECKPOINT),
+        recipe=recipe,
+        data=pictures.record(),
+        trained=trained,
+        rounded=len(activations(pair.student)),
+        loss=LossRecord(
+            before=_mean(start.before),
+            after=_mean(after),
+            learnt_ranges=_mean(learnt),
+            unrounded=_mean(unrounded),
+            before_outputs=dict(start.before),
+            after_outputs=after,
+        ),
+        device=_device_name(fabric.device),
+        processes=fabric.world_size,
+        threads=torch.get_num_threads(),
+        seconds=round(time.monotonic() - began, 1),
+        versions={name: installed_version(name) for name in ("torch", "torchao", "lightning-fabric")},
+    )
+    write_atomic(out / RECORD, encode_json(report))
+    return report
+
+
+def _silent(_: str) -> None:
+    """Stand for progress in processes other than the first."""
+
+
+def _program(request: ModelRequest) -> tuple[Model, Program]:
+    if request.model.endswith(".pt2"):
+        raise UsageError(
+            f"{request.model} holds its weights, so no checkpoint can be deployed with it; name the model as "
+            "path/to/model.py:function"
+        )
+    model = load_any(request.model, request.checkpoint, request.contract, random_weights=request.random_weights)
+    if not takes_image(model.contract):
+        raise UsageError(f"{model.name} does not take one colour picture, which training needs")
+    program, _ = cut_tails(export(model), [])
+    return model, program
+
+
+def _distances(fabric: Fabric, pair: Pair, program: Program, album: Album) -> Distances:
+    ranges = [fabric.to_device(inputs) for inputs in album.to_measure_ranges(RANGE_INPUTS)]
+    validation = [fabric.to_device(inputs) for inputs in album.to_validate()]
+    with torch.no_grad():
+        answers = [pair.teacher(*inputs) for inputs in ranges]
+    for spec, outputs in zip(program.contract.outputs, zip(*answers, strict=True), strict=True):
+        if not all(bool(torch.isfinite(value).all()) for value in outputs):
+            raise ContractError(
+                f"{program.name}'s output {spec.name} holds NaN or infinity on the training pictures; nothing can be "
+                "learnt from it: check the weights and the preprocessing"
+            )
+    return Distances(pair, distillation(program.contract, answers), ranges, validation)
+
+
+def _start(out: Path, identity: Identity, pair: Pair, distances: Distances, *, resume: bool) -> State:
+    """Return the state to start from: the folder's, or that of the model's own weights with ranges measured."""
+    if resume:
+        state = read_state(out, identity)
+        pair.student.load_state_dict(dict(state.student))
+        return state
+    before = distances.rounded()
+    return State(0, pair.student.state_dict(), {}, before)
+
+
+def _steps(
+    fabric: Fabric,
+    distances: Distances,
+    album: Album,
+    identity: Identity,
+    start: State,
+    out: Path,
+    keep_every: int,
+    bar: Bar | None,
+) -> None:
+    first = fabric.is_global_zero
+    lines = LossLines(out / LOSSES, identity.recipe) if first else None
+    if first and bar is not None:
+        bar.begin(identity.recipe.steps, start.step)
+
+    def report(step: int, loss: float) -> None:
+        if lines is not None:
+            lines.write(step, loss)
+            if bar is not None:
+                bar.step(step, loss)
+
+    def keep(state: State) -> None:
+        if first:
+            write_state(out, identity, state)
+
+    try:
+        train(
+            fabric, distances.pair, distances.loss, album, identity.recipe, start=start, keep=keep,
+            keep_every=keep_every, report=report,
+        )  # fmt: skip
+    finally:
+        if lines is not None:
+            lines.close()
+
+
+def _write_checkpoint(model: Model, out: Path) -> None:
+    from safetensors.torch import save_file
+
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.module.state_dict().items()}
+    temporary = out / f".{CHECKPOINT}.part"
+    with disk_errors(out, "choose another --out"):
+        save_file(state, temporary, metadata={"format": "pt"})
+        temporary.replace(out / CHECKPOINT)
+
+
+def _mean(parts: dict[str, float] | Any) -> float:
+    return sum(parts.values()) / len(parts)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {platform.machine()}"
