@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
+from convert.targets._pt2e_observers import code_bits
+
 aten = torch.ops.aten
 
 Bounds = tuple[float | None, float | None]
@@ -30,8 +32,8 @@ _CLIPS = (aten.hardtanh.default, aten.hardtanh_.default, aten.clamp.default, ate
 _LEAST_WIDTH = 1e-3  # of a range: an activation that never leaves the saturated part still needs a scale
 
 
-def cut_saturated_ranges(prepared: GraphModule, bits: int) -> int:
-    """Narrow the observers of `bits`-bit activations before saturating operators; returns how many were narrowed.
+def cut_saturated_ranges(prepared: GraphModule) -> int:
+    """Narrow the observers of activations before saturating operators; returns how many were narrowed.
 
     An observer that sees other users' values as well stays as it is.
     """
@@ -44,7 +46,7 @@ def cut_saturated_ranges(prepared: GraphModule, bits: int) -> int:
         users = list(node.users)
         if len(users) != 1 or seats[id(observer)] != 1:
             continue
-        bounds = saturation(users[0], bits)
+        bounds = saturation(users[0], code_bits(observer))
         count += bounds is not None and _narrow(observer, bounds)
     return count
 

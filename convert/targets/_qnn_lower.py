@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from convert.targets._executorch import lower
+from convert.targets._qnn_widths import converted_gates
 from edge.errors import TargetError
 from edge.runtimes.executorch_qnn import captured_output, watched_output
 
@@ -35,7 +36,7 @@ def lower_to_qnn(name: str, exported: ExportedProgram, chip: str, *, half: bool)
         try:
             exported = manager.transform_for_export_pipeline(_without_history(exported))
             passes = manager.get_to_edge_transform_passes(exported, compiler_specs=specs)
-            with QnnManagerContext({"forward": specs}):
+            with QnnManagerContext({"forward": specs}), converted_gates():
                 lowered = lower(
                     name,
                     exported,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from convert.targets._pt2e import ACTIVATION_BITS, quantize, quantizer_step
+from convert.targets._executorch import origin
+from convert.targets._kept import kept_operators
+from convert.targets._pt2e import quantize, quantizer_step
 from convert.targets._pt2e_equalize import equalize_channels
+from convert.targets._pt2e_observers import activation_observer
 from convert.targets._pt2e_ranges import cut_saturated_ranges
 from edge.artifact import Step
 
@@ -15,14 +18,16 @@ if TYPE_CHECKING:
 
     from convert.program import Program
 
-_SCHEMES = {"int8": "use_8a8w", "w8a16": "use_16a8w"}
+_SCHEMES = {"int8": "use_8a8w", "w8a16": "use_16a8w", "mixed": "use_8a8w"}
+_KEPT = "use_16a8w"
 
 
 def quantize_for_qnn(program: Program, precision: str, chip: str) -> tuple[ExportedProgram, Step]:
-    """Return the program with quantized weights (per output channel) and activations, and what was done.
+    """Return a tagged program with quantized weights (per output channel) and activations, and what was done.
 
-    Ranges are the extremes over the calibration pictures, less what saturates anyway. Raises Refused without pictures,
-    TargetError if the graph cannot be quantized.
+    Ranges are the extremes over the calibration pictures, or what the recipe's observer takes of them, less what
+    saturates anyway. Operators that `mixed` keeps get 16-bit activations. Raises Refused without pictures or for a
+    recipe that does not fit the program, TargetError if the graph cannot be quantized.
     """
     counts = {"equalized": 0, "narrowed": 0}
 
@@ -30,22 +35,28 @@ def quantize_for_qnn(program: Program, precision: str, chip: str) -> tuple[Expor
         counts["equalized"] = equalize_channels(module, program.calibration_tensors())
 
     def narrow(prepared: GraphModule) -> None:
-        counts["narrowed"] = cut_saturated_ranges(prepared, ACTIVATION_BITS[precision])
+        counts["narrowed"] = cut_saturated_ranges(prepared)
 
-    exported = quantize(program, _quantizer(precision, chip), rewrite=rewrite, narrow=narrow)
-    return exported, quantizer_step("QnnQuantizer", program, precision, observer="min-max", **counts)
-
-
-def _quantizer(precision: str, chip: str) -> Any:
-    from executorch.backends.qualcomm.quantizer.quantizer import QnnQuantizer, QuantDtype
-    from executorch.backends.qualcomm.serialization.qc_schema import QcomChipset, QnnExecuTorchBackendType
-    from torchao.quantization.pt2e import MinMaxObserver
-
-    quantizer = QnnQuantizer(QnnExecuTorchBackendType.kHtpBackend, QcomChipset[chip])
-    quantizer.set_default_quant_config(
-        QuantDtype[_SCHEMES[precision]],
-        is_conv_per_channel=True,
-        is_linear_per_channel=True,
-        act_observer=MinMaxObserver,  # the default is a moving average: it all but forgets all pictures after the first
+    quantized = quantize(program, _quantizer(program, precision, chip), rewrite=rewrite, narrow=narrow)
+    observer = program.recipe.observer or "min-max"
+    return quantized.exported, quantizer_step(
+        "QnnQuantizer", program, precision, quantized, observer=observer, **counts
     )
+
+
+def _quantizer(program: Program, precision: str, chip: str) -> Any:
+    from executorch.backends.qualcomm.quantizer.quantizer import ModuleQConfig, QnnQuantizer, QuantDtype
+    from executorch.backends.qualcomm.serialization.qc_schema import QcomChipset, QnnExecuTorchBackendType
+
+    kept = kept_operators(program, precision)
+    options = {
+        "is_conv_per_channel": True,
+        "is_linear_per_channel": True,
+        "act_observer": activation_observer(program.recipe.observer),
+    }
+    quantizer = QnnQuantizer(QnnExecuTorchBackendType.kHtpBackend, QcomChipset[chip])
+    quantizer.set_default_quant_config(QuantDtype[_SCHEMES[precision]], **options)
+    if kept:
+        wide = ModuleQConfig(QuantDtype[_KEPT], **options)
+        quantizer.set_submodule_qconfig_list([(lambda node: origin(node) in kept, wide)])
     return quantizer

@@ -6,25 +6,28 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convert.delegation import Placement
 from convert.targets import Compiled, target
 from convert.targets._executorch import Backend, executorch_step, finish, lower, tag_origins
+from edge.artifact import Step
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
     from torch.fx import Node
 
     from convert.program import Program
 
 TAKEN = Placement("cpu", "XnnpackBackend")
+_QUANTIZED = ("int8", "int8-dynamic", "mixed")
 
 
 @target(
     "executorch-xnnpack",
     runtime="executorch",
     summary="ExecuTorch .pte, XNNPACK on the CPU (Android, iOS, Linux)",
-    precisions=("fp32", "fp16"),
+    precisions=("fp32", "fp16", "int8", "int8-dynamic", "mixed"),
     packages=("executorch",),
     extra="executorch",
     execution="native",
@@ -32,8 +35,9 @@ TAKEN = Placement("cpu", "XnnpackBackend")
 def compile_xnnpack(program: Program, precision: str, folder: Path) -> Compiled:
     """Write model.pte; fp16 computes in half precision between float32 inputs and outputs.
 
-    XNNPACK's files keep weights as float32, so fp16 does not shrink them. Raises TargetError if the program cannot
-    be lowered, Refused if a weight exceeds float16.
+    XNNPACK's files keep weights as float32, so fp16 does not shrink them. int8 and mixed have float32 inputs and
+    outputs too. Raises TargetError if the program cannot be quantized or lowered, Refused if a weight exceeds float16,
+    for int8 without calibration pictures, and for a recipe that does not fit.
     """
     before = len(program.steps)
     if precision == "fp16":
@@ -42,13 +46,32 @@ def compile_xnnpack(program: Program, precision: str, folder: Path) -> Compiled:
 
         check_half_range(program)
         program = to_half(program)
+    tag_origins(program)
+    exported, quantized = _in_precision(program, precision)
+    with _rejections() as reasons:
+        lowered = lower(program.name, exported, [_partitioner(precision)])
+    steps = (*program.steps[before:], *quantized, executorch_step(partitioner="XnnpackPartitioner"))
+    return finish(program, lowered, Backend(TAKEN, explain=_explain(reasons)), folder, steps=steps)
+
+
+def _in_precision(program: Program, precision: str) -> tuple[ExportedProgram, tuple[Step, ...]]:
+    if precision not in _QUANTIZED:
+        return program.exported, ()
+    from convert.targets._xnnpack_quantize import quantize_dynamically, quantize_for_xnnpack
+
+    dynamic = precision == "int8-dynamic"
+    exported, step = quantize_dynamically(program) if dynamic else quantize_for_xnnpack(program, precision)
+    return exported, (step,)
+
+
+def _partitioner(precision: str) -> Any:
+    if precision in _QUANTIZED:
+        from convert.targets._xnnpack_partition import quantized_partitioner
+
+        return quantized_partitioner()
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
-    tag_origins(program)
-    with _rejections() as reasons:
-        lowered = lower(program.name, program.exported, [XnnpackPartitioner()])
-    steps = (*program.steps[before:], executorch_step(partitioner="XnnpackPartitioner"))
-    return finish(program, lowered, Backend(TAKEN, explain=_explain(reasons)), folder, steps=steps)
+    return XnnpackPartitioner()
 
 
 def _explain(reasons: dict[str, str]) -> Callable[[Node], tuple[str, str]]:

@@ -71,9 +71,10 @@ def _neuropilot() -> Any:
 
 
 def _quantized(program: Program, precision: str, neuropilot: Any) -> tuple[ExportedProgram, Step]:
-    from convert.targets._pt2e import quantize, quantizer_step
+    from convert.targets._pt2e import own_observer_only, quantize, quantizer_step
 
+    own_observer_only(program, "executorch-mediatek")
     quantizer = neuropilot.NeuropilotQuantizer()
     quantizer.setup_precision(neuropilot.Precision[_PRECISIONS[precision]])
-    exported = quantize(program, quantizer, fold_weights=False)
-    return exported, quantizer_step("NeuropilotQuantizer", program, precision)
+    quantized = quantize(program, quantizer, fold_weights=False)
+    return quantized.exported, quantizer_step("NeuropilotQuantizer", program, precision, quantized)

@@ -85,6 +85,8 @@ def load_adaptors() -> None:
 def _quantized(program: Program, precision: str) -> tuple[ExportedProgram, Step]:
     from executorch.backends.samsung.quantizer import EnnQuantizer
 
-    from convert.targets._pt2e import quantize, quantizer_step
+    from convert.targets._pt2e import own_observer_only, quantize, quantizer_step
 
-    return quantize(program, EnnQuantizer(), fold_weights=False), quantizer_step("EnnQuantizer", program, precision)
+    own_observer_only(program, "executorch-samsung")
+    quantized = quantize(program, EnnQuantizer(), fold_weights=False)
+    return quantized.exported, quantizer_step("EnnQuantizer", program, precision, quantized)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from edge.contract import Contract, TensorSpec
 from edge.delegation import read_delegation
 from edge.errors import Refused
 from edge.runtimes import open_session
+from quant.recipe import Recipe
 
 TARGET = TARGETS["executorch-xnnpack"]
 
@@ -90,6 +93,82 @@ def test_weights_beyond_half_precision_are_refused(tmp_path: Path) -> None:
         compiled_with_parity(module, tmp_path, atol=1, precision="fp16")
 
 
-def test_int8_is_refused_with_what_there_is() -> None:
-    with pytest.raises(Refused, match="fp32"):
-        TARGET.check("int8", "tensors")
+class Gated(nn.Module):
+    """What XNNPACK computes in 8 bits: clips, padding, gates, sums, a resize and a transposed convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.Hardswish())
+        self.narrow = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(8, 8, 3, stride=2, groups=8), nn.ReLU6())
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 8, 1), nn.Sigmoid())
+        self.other = nn.Sequential(nn.Conv2d(8, 8, 1), nn.Hardsigmoid())
+        self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        self.head = nn.ConvTranspose2d(8, 1, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.stem(x)
+        z = self.narrow(y)
+        wide = self.up(z * self.gate(z) * self.other(z)) + y
+        return torch.sigmoid(4 * self.head(wide))
+
+
+SPEC = TensorSpec(name="image", shape=(1, 8, 16, 16), layout="NCHW")
+
+
+def quantized(module: nn.Module, precision: str, folder: Path, **recipe: Any) -> tuple[Manifest, float]:
+    """Return the manifest and the largest error over inputs that it was calibrated on."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.rand(SPEC.shape, generator=generator) for _ in range(4)]
+    model = Model("tiny", module.eval(), Contract(inputs=(SPEC,)), Source(sha256="0" * 64))
+    program = replace(export(model), calibration=tuple({"image": x.numpy()} for x in inputs), recipe=Recipe(**recipe))
+    artifact = compile_program(program, "executorch-xnnpack", precision, folder)
+    session = open_session(artifact)
+    errors = [abs(session.run({"image": x.numpy()})["output_0"] - module(x).detach().numpy()).max() for x in inputs]
+    return artifact.manifest, float(max(errors))
+
+
+@pytest.mark.slow
+def test_int8_is_one_delegate_and_near(tmp_path: Path) -> None:
+    manifest, error = quantized(Gated(), "int8", tmp_path, observer="mse")
+    assert error <= 0.03  # of [0, 1]
+    assert {operator.backend for operator in read_delegation(tmp_path).operators} == {"XnnpackBackend"}
+    (step,) = [step for step in manifest.steps if step.tool == "XNNPACKQuantizer"]
+    assert step.options["observer"] == "mse"
+    assert step.options["pictures"] == 4
+
+
+@pytest.mark.slow
+def test_mixed_keeps_operators_in_float(tmp_path: Path) -> None:
+    module = Gated()
+    _, plain = quantized(module, "int8", tmp_path / "int8", observer="min-max")
+    kept = ("conv_transpose2d", "conv2d")
+    _, mixed = quantized(module, "mixed", tmp_path / "mixed", observer="min-max", kept=kept)
+    assert mixed < plain
+    with pytest.raises(Refused, match="no such operator"):
+        quantized(module, "mixed", tmp_path / "wrong", kept=("conv2d_99",))
+
+
+@pytest.mark.slow
+def test_ranges_taken_at_run_time(tmp_path: Path) -> None:
+    head = nn.ConvTranspose2d(8, 1, 2, stride=2)  # the runtime cannot: it stays in float
+    module = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.Hardswish(), nn.Conv2d(16, 8, 1), head)
+    manifest, error = quantized(module, "int8-dynamic", tmp_path / "dynamic")
+    assert error <= 0.02
+    (step,) = [step for step in manifest.steps if step.tool == "XNNPACKQuantizer"]
+    assert step.options["quantized"] == 2
+    with pytest.raises(Refused, match="int8"):
+        quantized(nn.Sequential(nn.Conv2d(8, 8, 3, groups=8)), "int8-dynamic", tmp_path / "depthwise")
+    with pytest.raises(Refused, match="observer"):
+        quantized(module, "int8-dynamic", tmp_path / "observer", observer="mse")
+
+
+def test_int8_needs_pictures(tmp_path: Path) -> None:
+    model = Model("tiny", Gated().eval(), Contract(inputs=(SPEC,)), Source(sha256="0" * 64))
+    with pytest.raises(Refused, match="--data"):
+        compile_program(export(model), "executorch-xnnpack", "int8", tmp_path)
+
+
+def test_w8a16_is_refused_with_what_there_is() -> None:
+    with pytest.raises(Refused, match="int8"):
+        TARGET.check("w8a16", "tensors")

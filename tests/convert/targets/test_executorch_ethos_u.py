@@ -143,7 +143,7 @@ def test_bias_correction_restores_the_means_and_leaves_the_program_alone() -> No
     quantized = torch.export.export(nn.Sequential(rounded).eval(), (x[0],))
     original, module = exported.module(check_guards=False), quantized.module(check_guards=False)
     wrong = mean_error(original, module, x)
-    assert correct_biases(original, module, [(x[0],), (x[1],)]) == 1
+    correct_biases(original, module, [(x[0],), (x[1],)])
     assert wrong > 1e-2
     assert mean_error(original, module, x) < 1e-4
     torch.testing.assert_close(quantized.state_dict["0.bias"], conv.bias, atol=0, rtol=0)

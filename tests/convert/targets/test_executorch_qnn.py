@@ -23,6 +23,7 @@ from edge.contract import Contract, Preprocess, TensorSpec
 from edge.errors import MissingError, Refused
 from edge.jobs import Job, run_job
 from edge.report.records import TargetReport
+from quant.recipe import Recipe
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -159,6 +160,7 @@ def test_ranges_are_cut_only_where_nothing_else_reads_the_value() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.min_val, self.max_val = torch.tensor(-10.0), torch.tensor(20.0)
+            self.quant_min, self.quant_max = 0, 255
 
         def forward(self, x: Tensor) -> Tensor:
             return x
@@ -182,7 +184,7 @@ def test_ranges_are_cut_only_where_nothing_else_reads_the_value() -> None:
     aten = {torch.sigmoid: torch.ops.aten.sigmoid.default, torch.relu: torch.ops.aten.relu.default}
     for node in traced.graph.nodes:
         node.target = aten.get(node.target, node.target)
-    assert cut_saturated_ranges(traced, 8) == 1
+    assert cut_saturated_ranges(traced) == 1
     assert (float(module.alone.min_val), float(module.alone.max_val)) == (-8.0, 8.0)
     assert (float(module.shared.min_val), float(module.shared.max_val)) == (-10.0, 20.0)
 
@@ -203,6 +205,29 @@ def test_whole_graph_is_one_delegate_and_near_on_two_chips(
         assert report.delegation.by_unit == {"npu": report.delegation.ops}
     first, second = ((tmp_path / build.folder_name / "model.pte").read_bytes() for build in builds)
     assert len(first) != len(second)  # two builds for one chip differ in some bytes, but not in their number
+
+
+@pytest.mark.slow
+def test_kept_operators_get_wide_activations_on_the_npu(
+    tmp_path: Path, photos: tuple[Path, ...], sdk: SdkVariables
+) -> None:
+    sdk("qnn-2.49")
+    target, recipe = "executorch-qnn:SM8650", Recipe(kept=("mul", "conv2d_4"))
+    plain, mixed = built(
+        Separable(),
+        photos,
+        tmp_path,
+        Build(target=target, precision="int8"),
+        Build(target=target, precision="mixed", recipe=recipe),
+    )
+    assert plain.status == mixed.status == "ok", mixed.reason
+    assert plain.parity is not None
+    assert mixed.parity is not None
+    assert mixed.delegation is not None
+    assert mixed.parity.outputs[0].psnr_db > plain.parity.outputs[0].psnr_db + 1
+    assert mixed.delegation.by_unit == {"npu": mixed.delegation.ops}  # converting between the widths as well
+    (step,) = [step for step in mixed.steps if step.tool == "QnnQuantizer"]
+    assert step.options["kept"] == 2
 
 
 @pytest.mark.slow
@@ -232,6 +257,7 @@ def test_another_version_of_the_sdk_is_refused_in_one_line(
         "prepared": str(tmp_path / "prepared"),
         "target": "executorch-qnn:SM8650",
         "precision": "fp16",
+        "recipe": {},
         "folder": str(tmp_path / "out"),
     }
     job = Job(
