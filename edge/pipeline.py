@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from convert.build import Build, check_build, run_build, status_of
+from convert.build import Build
 from convert.calibration import CALIBRATION, calibrate_with, calibration_notes
-from convert.header import read_header
-from convert.keys import ModelRequest, artifact_key, existing, kit_digest, prepared_key
+from convert.keys import ModelRequest, existing, kit_digest, prepared_key
 from convert.reference import read_reference
-from convert.results import cached_result, keep_result
 from convert.tail_step import describe_tails
 from convert.targets import TARGETS
 from convert.verify import draw_reference
 from edge.artifact import Source, encode_json, file_digest, write_atomic
+from edge.building import PREVIEW, Prepared, Progress, Shop, build_all, publish, staging_places
 from edge.contract import Contract, takes_image
 from edge.delegation import Requirement, read_delegation, summarize, unmet
-from edge.errors import EdgeError, MissingError, StoreError, UsageError
-from edge.jobs import Job, allow_jobs, run_job, stop_all
-from edge.output import exclusive, publish_file, publish_folder, staging_folder
+from edge.errors import MissingError, StoreError, UsageError
+from edge.jobs import Job, run_job
+from edge.output import exclusive, publish_file, staging_folder
 from edge.phones import PhoneChoice
-from edge.profile.protocol import LAUNCHES, measure_host
+from edge.planned import NO_PICTURES, Pictures, Planner, auto_row, evaluated, mixed_row
+from edge.profile.protocol import LAUNCHES
 from edge.report.html import write_html
 from edge.report.records import REPORT, Report, TargetReport, environment
-from edge.samples import sample_photos
+from edge.samples import PhotoSet, photographs, sample_photos
 from edge.store import cached_folder, keep_folder
+from quant.budget import DEFAULT_BUDGET, Budget, checked_budget
 from quant.precision import PRECISIONS
 
 if TYPE_CHECKING:
@@ -41,16 +39,19 @@ if TYPE_CHECKING:
     from torch import nn
 
 PREPARE_TIMEOUT_S = 1800.0
-PREVIEW = "preview.png"
-Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A program with the eager model's answers, and the key of all that shaped them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """Say what is wanted of the builds beyond their being right: shares of units, accuracy, latency, evaluations."""
 
-    folder: Path
-    key: str
+    requirements: tuple[Requirement, ...] = ()
+    budget: Budget = DEFAULT_BUDGET  # of planned precisions
+    evaluate: bool = False  # every build, on the evaluation pictures
+    evaluation: Pictures = NO_PICTURES  # without any, the kit's photographs
+
+
+NO_WISHES = Wishes()
 
 
 def deploy_model(
@@ -60,20 +61,24 @@ def deploy_model(
     *,
     phones: Sequence[PhoneChoice] = (),
     launches: int = LAUNCHES,
-    requirements: Sequence[Requirement] = (),
+    wishes: Wishes = NO_WISHES,
     progress: Progress = print,
 ) -> Report:
     """Deploy a model for every build into `out`, write report.json and report.html and return the report.
 
-    A build that fails is a row of the report and leaves the others whole; one that does not reach `requirements`, which
-    hold for targets that are made for those units, says so in its row. `phones` tells the report why these builds were
-    chosen; it adds none. Raises EdgeError if nothing could start.
+    A build that fails is a row of the report and leaves the others whole; one that does not reach the wishes'
+    requirements, which hold for targets that are made for those units, or their budget, says so in its row. `phones`
+    tells the report why these builds were chosen; it adds none. Raises EdgeError if nothing could start.
     """
     builds = tuple(dict.fromkeys(builds))
-    _check_names(builds, requirements)
+    _check_names(builds, wishes.requirements)
+    own = own_pictures(request)
+    if any(map(_is_planned, builds)):
+        request = with_calibration(request, progress)
     with exclusive(out), staging_folder(out) as staging:
         prepared = prepare_request(request, staging / "prepared", out / "logs" / "prepare.log", progress)
-        return _deploy(prepared, builds, out, staging, launches, progress, requirements, phones)
+        shop = Shop(prepared=prepared, out=out, staging=staging, launches=launches, progress=progress)
+        return _deploy(shop, builds, wishes, own, phones)
 
 
 def deploy(
@@ -88,12 +93,18 @@ def deploy(
     name: str = "model",
     launches: int = LAUNCHES,
     requirements: Sequence[Requirement] = (),
+    max_drop: float = DEFAULT_BUDGET.max_drop,
+    max_latency_ms: float | None = None,
+    evaluate: bool = False,
+    evaluation: Sequence[Path | str] = (),
     progress: Progress = print,
 ) -> Report:
     """Deploy an nn.Module: the Python side of `edge deploy`.
 
     `calibration` yields sets of preprocessed inputs by name, to measure the range of activations on; without any,
-    cuts of `images` serve.
+    cuts of `images` serve. The precisions `auto` and `mixed` lose at most the share `max_drop` of the task's metric
+    over the pictures `evaluation`, by default the kit's photographs, and `auto` takes at most `max_latency_ms` where
+    that can be measured; `evaluate` measures the metric of every build.
     """
     from convert.prepare import prepare
     from convert.program import Model, program_digest, weights_digest
@@ -102,6 +113,13 @@ def deploy(
     pairs = [Build(target=target, precision=precision) for target in targets for precision in precisions]
     builds = tuple(dict.fromkeys(pairs))
     _check_names(builds, requirements)
+    judged = tuple(existing(Path(image)) for image in evaluation)
+    wishes = Wishes(
+        requirements=tuple(requirements),
+        budget=checked_budget(max_drop, max_latency_ms),
+        evaluate=evaluate,
+        evaluation=Pictures("the evaluation pictures", judged),
+    )
     pictures = tuple(existing(Path(image)) for image in images)
     if not pictures and takes_image(contract):
         pictures = _photos(progress)
@@ -118,7 +136,8 @@ def deploy(
             _warn(folder, progress)
         pinned = [file_digest(path) for path in (*pictures, *([folder / CALIBRATION] if given else []))]
         key = program_digest(program, *pinned, kit_digest())
-        return _deploy(Prepared(folder, key), builds, out, staging, launches, progress, requirements)
+        shop = Shop(prepared=Prepared(folder, key), out=out, staging=staging, launches=launches, progress=progress)
+        return _deploy(shop, builds, wishes, Pictures("the pictures of the parity", pictures) if images else None, ())
 
 
 def prepare_request(request: ModelRequest, folder: Path, log: Path, progress: Progress) -> Prepared:
@@ -160,134 +179,97 @@ def _photos(progress: Progress) -> tuple[Path, ...]:
 
 
 def _deploy(
-    prepared: Prepared,
-    builds: Sequence[Build],
-    out: Path,
-    staging: Path,
-    launches: int,
-    progress: Progress,
-    requirements: Sequence[Requirement],
-    phones: Sequence[PhoneChoice] = (),
+    shop: Shop, builds: Sequence[Build], wishes: Wishes, own: Pictures | None, phones: Sequence[PhoneChoice]
 ) -> Report:
-    reference = read_reference(prepared.folder)
+    reference = read_reference(shop.prepared.folder)
     header = reference.header
     for line in describe_tails(header.steps):
-        progress(f"cut      {line}")
-    draw_reference(reference, staging / PREVIEW)
-    shown = (staging / PREVIEW).is_file()
-    rows = _build_all(prepared, builds, out, staging, launches, progress)
+        shop.progress(f"cut      {line}")
+    draw_reference(reference, shop.staging / PREVIEW)
+    shown = (shop.staging / PREVIEW).is_file()
+    planner = planner_for(shop, own, wishes) if wishes.evaluate or any(map(_is_planned, builds)) else None
+    rows = _build(shop, builds, wishes, planner, header.name)
     if shown:
-        publish_file(staging / PREVIEW, out / PREVIEW)
+        publish_file(shop.staging / PREVIEW, shop.out / PREVIEW)
     report = Report(
         model=header.name,
         task=header.contract.task,
         source=header.source,
         environment=environment(),
-        targets=tuple(_held_to(row, requirements, out) for row in rows),
+        targets=tuple(_held_to(row, wishes.requirements, shop.out) for row in rows),
         inputs=reference.inputs_kind,
         preview=PREVIEW if shown else "",
         phones=tuple(phones),
+        sensitivity=tuple(planner.published) if planner else (),
     )
-    write_atomic(out / REPORT, encode_json(report))
-    write_html([out], out)
+    write_atomic(shop.out / REPORT, encode_json(report))
+    write_html([shop.out], shop.out)
     return report
 
 
-def _build_all(
-    prepared: Prepared, builds: Sequence[Build], out: Path, staging: Path, launches: int, progress: Progress
+def _build(
+    shop: Shop, builds: Sequence[Build], wishes: Wishes, planner: Planner | None, model: str
 ) -> list[TargetReport]:
-    """Build what the cache does not hold in parallel, then time it one after another on a quiet machine."""
-    task = read_header(prepared.folder).contract.task
-    rows: dict[Build, TargetReport] = {}
-    todo: list[Build] = []
+    """Make and publish every build in the order that was asked for: plain ones side by side, then what is planned."""
+    plain = [build for build in builds if not _is_planned(build)]
+    places = staging_places(shop, plain)
+    rows = {
+        build: publish(shop, build.folder_name, row, places[build]) for build, row in build_all(shop, places).items()
+    }
     for build in builds:
-        key = artifact_key(prepared.key, TARGETS[build.target], build.precision, launches, build.recipe)
-        if row := cached_result(key, staging / build.folder_name):
-            rows[build] = row
-            progress(f"cached   {build}")
+        if planner is None:
             continue
+        made = build
+        if build.precision == "auto":
+            rows[build] = auto_row(planner, build, model)
+            continue
+        if _is_planned(build):
+            made, rows[build] = mixed_row(planner, build)
+        if wishes.evaluate:
+            rows[build] = evaluated(planner, made, rows[build])
+    return [rows[build] for build in builds]
+
+
+def _is_planned(build: Build) -> bool:
+    return PRECISIONS[build.precision].planned and not build.recipe.kept
+
+
+def planner_for(shop: Shop, own: Pictures | None, wishes: Wishes = NO_WISHES) -> Planner:
+    """Return the planner with the pictures to judge and to simulate on: the user's, or the kit's photographs."""
+    kit: PhotoSet | None = None
+    if not wishes.evaluation.paths or own is None:
         try:
-            check_build(build, task)
-            todo.append(build)
-        except EdgeError as error:
-            rows[build] = TargetReport(
-                id=build.target, precision=build.precision, status=status_of(error), reason=str(error)
-            )
-            progress(f"{rows[build].status:8} {build}: {error}")
-    rows |= _compile_all(todo, prepared, out, staging, progress)
-    for build in todo:
-        if rows[build].status == "ok":
-            rows[build] = _time(build, rows[build], out, staging, launches, progress)
-            key = artifact_key(prepared.key, TARGETS[build.target], build.precision, launches, build.recipe)
-            keep_result(key, rows[build], staging / build.folder_name)
-    return [_publish(build, rows[build], staging, out) for build in builds]
+            kit = photographs()
+        except (MissingError, StoreError) as error:
+            shop.progress(f"warning  no photographs to evaluate on, those of the parity are used instead: {error}")
+    samples = read_reference(shop.prepared.folder).samples
+    parity = Pictures("the pictures of the parity", tuple(s.image for s in samples if s.image is not None))
+    judged = Pictures(kit.name, kit.evaluation) if kit and parity.paths else parity
+    simulated = Pictures(kit.name, kit.calibration) if kit and parity.paths else parity
+    return Planner(
+        shop=shop,
+        budget=wishes.budget,
+        evaluation=wishes.evaluation if wishes.evaluation.paths else judged,
+        tuning=own or simulated,
+    )
 
 
-def _compile_all(
-    todo: Sequence[Build], prepared: Prepared, out: Path, staging: Path, progress: Progress
-) -> dict[Build, TargetReport]:
-    rows: dict[Build, TargetReport] = {}
-    with _stoppable_pool() as pool:
-        futures = {}
-        for build in todo:
-            folder = staging / build.folder_name
-            progress(f"build    {build}")
-            log = _log(out, build)
-            future = pool.submit(run_build, build, prepared.folder, folder / "artifact", folder / PREVIEW, log)
-            futures[future] = build
-        for future in as_completed(futures):
-            build = futures[future]
-            rows[build] = row = future.result()
-            verdict = (
-                "" if row.parity is None else "parity passed" if row.parity.passed else f"parity: {row.parity.mode}"
-            )
-            progress(f"{row.status:8} {build}: {row.reason or verdict} ({row.seconds:.0f} s)")
-    return rows
+def own_pictures(request: ModelRequest) -> Pictures | None:
+    """Return the pictures that a user brought to measure ranges or to compare on, which layers are tried on as well."""
+    if request.calibration:
+        return Pictures("the calibration pictures", request.calibration)
+    return Pictures("the pictures of the parity", request.images) if request.own_images else None
 
 
-def _log(out: Path, build: Build) -> Path:
-    return out / "logs" / f"{build.folder_name}.log"
-
-
-@contextlib.contextmanager
-def _stoppable_pool() -> Iterator[ThreadPoolExecutor]:
-    """A pool of one worker a core; an interrupt ends the children before it waits for the workers."""
-    pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
+def with_calibration(request: ModelRequest, progress: Progress) -> ModelRequest:
+    """Return the request with the kit's photographs to measure ranges on, unless the user brought pictures."""
+    if own_pictures(request) is not None or (request.contract is not None and not takes_image(request.contract)):
+        return request
     try:
-        yield pool
-    except BaseException:
-        stop_all()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        allow_jobs()
-
-
-def _time(build: Build, row: TargetReport, out: Path, staging: Path, launches: int, progress: Progress) -> TargetReport:
-    if launches < 1:
-        return msgspec.structs.replace(row, latency_reason="not asked for")
-    if row.parity is None or row.parity.mode != "native":
-        return msgspec.structs.replace(row, latency_reason="the runtime does not exist on this machine")
-    progress(f"time     {build}: {launches} launches")
-    try:
-        log = _log(out, build)
-        latency = measure_host(staging / build.folder_name / "artifact", log, launches=launches)
-    except EdgeError as error:
-        return msgspec.structs.replace(row, latency_reason=str(error))
-    return msgspec.structs.replace(row, latency=latency)
-
-
-def _publish(build: Build, row: TargetReport, staging: Path, out: Path) -> TargetReport:
-    """Move a finished artifact to its place in `out`; an older one there is replaced in one step."""
-    if row.status != "ok":
-        return row
-    staged = staging / build.folder_name
-    publish_folder(staged / "artifact", out / build.folder_name, staging / f"{build.folder_name}.old")
-    preview = ""
-    if (staged / PREVIEW).is_file():
-        preview = f"previews/{build.folder_name}.png"
-        publish_file(staged / PREVIEW, out / preview)
-    return msgspec.structs.replace(row, folder=build.folder_name, preview=preview)
+        return dataclasses.replace(request, calibration=photographs().calibration)
+    except (MissingError, StoreError) as error:
+        progress(f"warning  no photographs to measure ranges on, cuts of the sample pictures serve: {error}")
+        return request
 
 
 def _held_to(row: TargetReport, requirements: Sequence[Requirement], out: Path) -> TargetReport:

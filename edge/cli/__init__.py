@@ -29,6 +29,7 @@ COMMANDS = {
     "report": ("edge.cli.report:report_command", "Print deploy reports and render them as one HTML page."),
     "run": ("edge.cli.run:run_command", "Run an artifact on a picture and draw the result."),
     "sdk": ("edge.cli.sdk:sdk_command", "List and install the vendors' SDKs that NPU targets need."),
+    "sensitivity": ("edge.cli.sensitivity:sensitivity_command", "Rank a model's layers by what 8 bits cost them."),
     "targets": ("edge.cli.lists:targets_command", "List the targets and what each of them needs."),
     "train": ("edge.cli.train:train_command", "Fine-tune a model's weights so that 8 bits cost less."),
     "verify": ("edge.cli.verify:verify_command", "Execute artifacts and compare them with the eager model."),
@@ -69,7 +70,7 @@ def cli() -> None:
     edge run o/litert-cpu@fp32 photo.jpg -o drawn.png       use it
 
     Results go to standard output, progress to standard error. Exit codes: 0 done, 1 a target failed, 2 usage,
-    3 something is missing, 4 parity or a required share not met.
+    3 something is missing, 4 parity, a required share or a budget not met.
     """
 
 

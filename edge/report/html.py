@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.artifact import write_atomic
+from edge.evaluation import Evaluation
 from edge.phones import PhoneChoice
 from edge.profile.protocol import Latency
+from edge.report.plot import Plot, plot
 from edge.report.records import Report, TargetReport, read_report
+from edge.report.sensitivity import Damage, Sensitivity, read_sensitivity
 
 HTML = "report.html"
 _PREVIEW_PX = 420  # longest side; pictures are embedded, so the page stays small enough to mail
@@ -18,6 +21,21 @@ _PREVIEW_PX = 420  # longest side; pictures are embedded, so the page stays smal
 
 def write_html(folders: Sequence[Path], out: Path) -> Path:
     """Render the reports of `folders` into out/report.html and return its path; raises InputError."""
+    reports = [(folder, read_report(folder)) for folder in folders]
+    return _render(
+        "report.html.j2",
+        out,
+        reports=[_view(folder, report) for folder, report in reports],
+        environment=reports[0][1].environment,
+    )
+
+
+def write_sensitivity(found: Sensitivity, out: Path) -> Path:
+    """Render a sensitivity into out/report.html and return its path."""
+    return _render("sensitivity_page.html.j2", out, found=found, drawn=plot(found))
+
+
+def _render(template: str, out: Path, **values: object) -> Path:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("edge.report", "templates")
@@ -25,6 +43,10 @@ def write_html(folders: Sequence[Path], out: Path) -> Path:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     templates.filters |= {
+        "evaluation": evaluation,
+        "precision": precision,
+        "damage": damage,
+        "summary": summary,
         "size": size,
         "verdict": verdict,
         "latency": latency,
@@ -34,12 +56,8 @@ def write_html(folders: Sequence[Path], out: Path) -> Path:
         "inputs": inputs,
         "phone": phone,
     }
-    reports = [(folder, read_report(folder)) for folder in folders]
-    page = templates.get_template("report.html.j2").render(
-        reports=[_view(folder, report) for folder, report in reports], environment=reports[0][1].environment
-    )
     path = out / HTML
-    write_atomic(path, page.encode())
+    write_atomic(path, templates.get_template(template).render(**values).encode())
     return path
 
 
@@ -47,7 +65,11 @@ def _view(folder: Path, report: Report) -> dict[str, object]:
     pictures = [("eager PyTorch", "the original model", embed(folder / report.preview))] if report.preview else []
     pictures += [(row.id, row.precision, embed(folder / row.preview)) for row in report.targets if row.preview]
     fastest = min((row.latency.median_ms for row in report.targets if row.latency), default=0.0)
-    return {"report": report, "pictures": pictures, "slowest": _slowest(report), "fastest": fastest}
+    found = [read_sensitivity(folder / name) for name in report.sensitivity]
+    drawn: list[tuple[Sensitivity, Plot]] = [(item, plot(item)) for item in found]
+    return {
+        "report": report, "pictures": pictures, "slowest": _slowest(report), "fastest": fastest, "sensitivity": drawn,
+    }  # fmt: skip
 
 
 def _slowest(report: Report) -> float:
@@ -96,6 +118,37 @@ def latency(value: Latency | None) -> str:
         return "not timed"
     low, high = value.ci95_ms
     return f"{value.median_ms:.2f} ms [{low:.2f}, {high:.2f}]"
+
+
+def evaluation(found: Evaluation | None) -> str:
+    """Format a metric with its 95 % interval and the number of pictures it rests on."""
+    if found is None:
+        return "–"
+    low, high = found.ci95
+    return f"{found.metric} {found.value:.4f} [{low:.4f}, {high:.4f}] on {found.count}"
+
+
+def precision(row: TargetReport) -> str:
+    """Return a row's precision, and what `auto` chose."""
+    return f"{row.precision} → {row.chosen}" if row.chosen else row.precision
+
+
+def damage(found: Damage | None) -> str:
+    """Format the worst output's signal-to-noise ratio and what the metric lost."""
+    if found is None:
+        return "–"
+    return f"{found.worst_db:.1f} dB" + (f", {100 * found.drop:.2f} %" if found.drop is not None else "")
+
+
+def summary(found: Sensitivity) -> str:
+    """Say in one sentence what a sensitivity rests on and what rounding everything costs."""
+    how = "alone" if found.mode == "one" else "left in float while all others are rounded: what that wins"
+    metric = f" and the loss of {found.metric} ({found.scored} pictures)" if found.scored else ""
+    return (
+        f"Each of {len(found.layers)} layers {how}, simulated with {found.observer} ranges for the graph of "
+        f"{found.family} on {found.count} of {found.data}: signal to noise of the worst output{metric}. "
+        f"Everything rounded: {damage(found.whole)}."
+    )
 
 
 def units(row: TargetReport) -> str:

@@ -25,6 +25,21 @@ PACKAGES = (
 )  # fmt: skip
 
 
+class CandidateReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was measured of one precision that `auto` considered."""
+
+    precision: str
+    status: Status
+    reason: str = ""
+    bytes: int = 0
+    evaluation: Evaluation | None = None
+    latency: Latency | None = None
+    latency_reason: str = ""
+    kept: int = 0  # layers that mixed keeps from 8 bits
+    layers: int = 0  # that it could keep
+    verdict: str = ""  # a sentence
+
+
 class TargetReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What came of one target at one precision."""
 
@@ -38,6 +53,10 @@ class TargetReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     steps: tuple[Step, ...] = ()
     parity: Parity | None = None
     evaluation: Evaluation | None = None
+    chosen: str = ""  # by `auto`: the precision of the artifact
+    budget_met: bool | None = None  # by `auto`
+    explanation: tuple[str, ...] = ()  # of what was planned, in sentences
+    candidates: tuple[CandidateReport, ...] = ()  # that `auto` considered, in the order they were made
     delegation: Delegation | None = None
     unmet: tuple[str, ...] = ()  # what --require-unit asked for and this build does not reach
     latency: Latency | None = None
@@ -73,6 +92,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     inputs: str = ""  # "real: 3" or "random: 2"
     preview: str = ""  # the eager model's result
     phones: tuple[PhoneChoice, ...] = ()  # what was chosen for each phone that was asked for, and why
+    sensitivity: tuple[str, ...] = ()  # files of what rounding each layer costs, relative to the report
 
 
 def now() -> str:
