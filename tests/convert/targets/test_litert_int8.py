@@ -63,7 +63,7 @@ def test_without_pictures_it_is_refused():
         to_quantized(program, "int8")
 
 
-@pytest.mark.parametrize(("precision", "message"), [("mixed", "conv9 .*no such operator"), ("int8", "keeps no operators.*mixed does")])
+@pytest.mark.parametrize(("precision", "message"), [("mixed", "no such operator"), ("int8", "keeps no operators")])
 def test_kept_names_that_mean_nothing_are_refused(precision, message):
     program = replace(small_program(), recipe=Recipe(kept=("conv9",)))
     with pytest.raises(Refused, match=message):

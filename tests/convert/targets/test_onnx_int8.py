@@ -68,7 +68,7 @@ def test_an_observer_chooses_every_range_and_nothing_exceeds_where_a_sigmoid_sat
     assert set(choose_ranges(model, inputs, Plan(bits=8))) == {"y"}
 
 
-@pytest.mark.parametrize(("precision", "message"), [("mixed", "conv9 .*no such operator"), ("w8", "keeps no operators.*mixed does")])
+@pytest.mark.parametrize(("precision", "message"), [("mixed", "no such operator"), ("w8", "keeps no operators")])
 def test_kept_names_that_mean_nothing_are_refused(precision, message, tmp_path):
     program = replace(small_program(), recipe=Recipe(kept=("conv9",)))
     with pytest.raises(Refused, match=message):
