@@ -83,9 +83,9 @@ class TestCompiled:
         assert "Unsupported opType" in left["aten.atan2"]
 
     def test_failing_compiler_is_one_line(self, tmp_path, monkeypatch):
-        from convert.targets import _litert_aot
+        from convert.targets import _litert_precision
 
-        monkeypatch.setattr(_litert_aot, "to_quantized", lambda *_: (b"\x18\0\0\0TFL3" + bytes(64), ()))
+        monkeypatch.setattr(_litert_precision, "to_quantized", lambda *_: (b"\x18\0\0\0TFL3" + bytes(64), ()))
         monkeypatch.setattr("convert.targets._litert_origin.read_operators", lambda *_: ())
         with pytest.raises(TargetError, match="Vela") as caught:
             TARGETS["litert-ethos-u:u65-512"].compile(small_program(), "int8", tmp_path)
