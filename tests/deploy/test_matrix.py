@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from matrix import SMALLEST, deploy_everywhere, deploy_to, targets_for
+from matrix import MODES, SMALLEST, deploy_everywhere, deploy_to, targets_for
 
 from edge.zoo import MODELS
 
@@ -51,3 +51,23 @@ def test_a_model_reaches_every_target_in_fp16(edge, checkpoint, tmp_path, name):
 def test_the_smallest_model_reaches_every_cpu_target_in_fp16(edge, tmp_path):
     targets = [target for target in targets_for("selfie-segmentation", ("cpu",)) if "fp16" in target.precisions]
     deploy_to(edge, "selfie-segmentation", "fp16", [], tmp_path / "out", targets)
+
+
+@pytest.mark.slow
+def test_the_smallest_model_reaches_every_cpu_target_in_int8(edge, tmp_path):
+    targets = [target for target in targets_for(SMALLEST, ("cpu",)) if "int8" in target.precisions]
+    assert {"executorch-xnnpack", "litert-cpu", "onnx-cpu"} <= {target.id for target in targets}
+    deploy_to(edge, SMALLEST, "int8", [], tmp_path / "out", targets)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("precision", ["w8a16", "int8-dynamic", "w8", "w4"])
+def test_the_smallest_model_runs_in_every_other_integer_precision(edge, tmp_path, precision):
+    targets = [target for target in targets_for(SMALLEST) if precision in target.precisions]
+    flags = [flag for target in targets for flag in ("--target", target.id)]
+    out = tmp_path / "out"
+    done = edge("deploy", SMALLEST, *flags, "--precision", precision, "--launches", 0, "--out", out, "--json")
+    assert done.code in (0, 4), done.stderr  # four bits cost more than the limits allow: the report says so
+    for row, target in zip(done.report["targets"], targets, strict=True):
+        assert row["status"] == "ok", row
+        assert row["parity"]["mode"] == MODES[target.execution]
