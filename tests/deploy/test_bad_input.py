@@ -100,11 +100,12 @@ def test_a_picture_of_400_megapixels(edge, tiny, tmp_path):
 
 
 def test_an_impossible_precision_is_refused_and_the_rest_is_made(edge, tiny, tmp_path):
-    precisions = ["--precision", "fp32", "--precision", "int8"]
-    done = edge("deploy", f"{tiny}:build", "--input", INPUT, *precisions, *TO_ONNX, "--json")
+    precisions = ["--precision", "fp32", "--precision", "w8a16"]
+    to_xnnpack = ["--target", "executorch-xnnpack", *TO_ONNX[2:]]
+    done = edge("deploy", f"{tiny}:build", "--input", INPUT, *precisions, *to_xnnpack, "--json")
     assert done.code == 2, done.stderr
     assert [row["status"] for row in done.report["targets"]] == ["ok", "refused"]
-    assert "fp32" in done.report["targets"][1]["reason"]
+    assert "int8" in done.report["targets"][1]["reason"]
 
 
 def test_pictures_for_a_model_that_takes_none(edge, tmp_path):
