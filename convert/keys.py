@@ -55,13 +55,13 @@ def prepared_key(request: ModelRequest) -> str:
     )
 
 
-def artifact_key(prepared: str, target: Target, precision: str, launches: int, recipe: Recipe = PLAIN) -> str:
-    """Return the key of a finished artifact and its measurements."""
+def artifact_key(prepared: str, target: Target, precision: str, recipe: Recipe = PLAIN) -> str:
+    """Return the key of a finished artifact and of what executing it on this machine found."""
     versions = [f"{name}={installed_version(name)}" for name in ("torch", *target.packages)]
     versions += [f"{name}={SDKS[name].identity()}" for name in target.sdks]
     return content_key(
         *("artifact", prepared, target.id, precision, str(recipe), *versions),
-        *(str(launches), host_name(), str(thread_count())),
+        *(host_name(), str(thread_count())),
     )
 
 

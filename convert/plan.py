@@ -12,8 +12,10 @@ import msgspec
 import numpy as np
 
 from convert.sensitivity import TIMEOUT_S, Scope, Simulation, scope_of, simulate, spread
+from edge.artifact import write_atomic
 from edge.jobs import Job, run_job
 from edge.report.sensitivity import LayerSensitivity, read_sensitivity
+from edge.store import cached_folder, keep_folder, staging
 from edge.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from quant.simulate import Simulator
 
 DOUBLINGS = 2
+MOST_KEPT = 0.75  # of the layers; with more, too little is left in 8 bits to gain size or speed
+KEEPINGS = "keepings.json"
 PICTURES = 16
 _SIXTEEN_BITS = ("executorch-qnn", "onnx-qnn", "litert-qualcomm")  # families that keep layers in w8a16, not in float
 
@@ -38,7 +42,8 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
 def plan_in_child(scope: Scope, sensitivity: Path, floor: float, log: Path) -> tuple[Keeping, ...]:
     """Return the fewest layers to keep for a simulated metric of `floor`, then twice and four times as many.
 
-    Half of all layers is the most; where not even that is enough the first choice is it.
+    Half of all layers is the most that the search tries, and with those who read their results three quarters is the
+    most that is kept; where not even that is enough the first choice is it.
     """
     payload = {"scope": scope.payload(), "sensitivity": str(sensitivity), "floor": floor}
     job = Job(
@@ -53,14 +58,18 @@ def plan_in_child(scope: Scope, sensitivity: Path, floor: float, log: Path) -> t
 
 def plan_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Search for the fewest layers to keep; the child-process side of `plan_in_child`."""
-    scope = scope_of(payload["scope"])
-    simulation = simulate(scope)
-    ranked = read_sensitivity(Path(payload["sensitivity"])).layers
+    scope, sensitivity = scope_of(payload["scope"]), Path(payload["sensitivity"])
     bits = 16 if scope.family in _SIXTEEN_BITS else None
-    search = Search(simulation, ranked, bits)
-    least = search.least(payload["floor"])
-    counts = dict.fromkeys(min(least << doubling, len(search.order)) for doubling in range(DOUBLINGS + 1))
-    return {"choices": [msgspec.to_builtins(search.keeping(count)) for count in counts]}
+    program = scope.program()
+    key = scope.shared_key(program, "keepings", str(payload["floor"]), str(bits))
+    if earlier := cached_folder("artifacts", key):
+        return {"choices": msgspec.json.decode((earlier / KEEPINGS).read_bytes())}
+    search = Search(simulate(scope, program), read_sensitivity(sensitivity).layers, bits)
+    choices = [msgspec.to_builtins(keeping) for keeping in search.choices(payload["floor"])]
+    with staging(sensitivity.parent) as folder:
+        write_atomic(folder / KEEPINGS, msgspec.json.encode(choices))
+        keep_folder("artifacts", key, folder)
+    return {"choices": choices}
 
 
 class Search:
@@ -73,6 +82,13 @@ class Search:
         self.order = [row.name for row in ranked if self._layers[row.name].keepable]
         self._samples = spread(simulation.samples, min(PICTURES, len(simulation.samples)))
         self._values: dict[int, tuple[str, float]] = {}
+
+    def choices(self, floor: float) -> tuple[Keeping, ...]:
+        """Return the fewest layers for a metric of `floor`, then more, while enough are left in 8 bits to matter."""
+        least = self.least(floor)
+        counts = dict.fromkeys(min(least << doubling, len(self.order)) for doubling in range(DOUBLINGS + 1))
+        few = [count for count in counts if len(self.closure(count)) <= MOST_KEPT * len(self.order)]
+        return tuple(self.keeping(count) for count in few or [least])
 
     def least(self, floor: float) -> int:
         """Return the fewest layers to keep, at least one: the number is doubled until it is enough, then bisected."""

@@ -17,10 +17,9 @@ ARTIFACT = "artifact"  # the artifact's folder below a build's
 
 
 def keep_result(key: str, row: TargetReport, folder: Path) -> None:
-    """Write a build's row beside its artifact, and keep both in the cache unless its parity is wanting."""
+    """Write a build's row beside its artifact and keep both in the cache; what differs from the model does so again."""
     write_atomic(folder / RESULT, encode_json(row))
-    if row.parity is not None and (row.parity.passed or row.parity.mode == "unverified"):
-        keep_folder("artifacts", key, folder)
+    keep_folder("artifacts", key, folder)
 
 
 def cached_result(key: str, folder: Path) -> TargetReport | None:

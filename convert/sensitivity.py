@@ -21,7 +21,8 @@ from edge.artifact import encode_json, write_atomic
 from edge.contract import Contract, image_contract
 from edge.errors import Refused
 from edge.jobs import Job, progressing, run_job
-from edge.report.sensitivity import Mode, Sensitivity, read_sensitivity
+from edge.report.sensitivity import SENSITIVITY, Mode, Sensitivity, read_sensitivity
+from edge.store import cached_folder, content_key, keep_folder, staging
 from edge.tasks import TASKS, Frame
 from quant.observers import Observer
 
@@ -45,12 +46,16 @@ _PICTURES = (4, 12)  # fewest and most
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Say what to simulate: the program of a prepared folder as a target family gets it, and on which pictures."""
+    """Say what to simulate: the program of a prepared folder as a target family gets it, and on which pictures.
+
+    `key` names the prepared folder and the pictures: families whose passes leave the same program share what is found.
+    """
 
     prepared: Path
     family: str
     pictures: tuple[Path, ...]
     data: str
+    key: str
     observer: Observer = OBSERVER
 
     def payload(self) -> dict[str, Any]:
@@ -60,8 +65,22 @@ class Scope:
             "family": self.family,
             "pictures": [str(path.resolve()) for path in self.pictures],
             "data": self.data,
+            "key": self.key,
             "observer": self.observer,
         }
+
+    def program(self) -> Program:
+        """Return the program as the family gets it."""
+        from convert.passes import optimize
+        from convert.program import load_program
+
+        return optimize(load_program(self.prepared), self.family)
+
+    def shared_key(self, program: Program, *parts: str) -> str:
+        """Return the key of what was found for a program, whichever family it was for."""
+        from convert.program import program_digest
+
+        return content_key("simulated", self.key, self.observer, program_digest(program), *parts)
 
 
 def scope_of(payload: Mapping[str, Any]) -> Scope:
@@ -71,6 +90,7 @@ def scope_of(payload: Mapping[str, Any]) -> Scope:
         family=payload["family"],
         pictures=tuple(Path(path) for path in payload["pictures"]),
         data=payload["data"],
+        key=payload["key"],
         observer=payload["observer"],
     )
 
@@ -135,21 +155,18 @@ def _coarse(contract: Contract, frame: Frame | None) -> Frame | None:
     return Frame((height, width), frame.tensor_hw, matrix)
 
 
-def simulate(scope: Scope) -> Simulation:
-    """Load a program, run a family's passes on it, and measure its ranges; raises Refused without pictures."""
+def simulate(scope: Scope, program: Program) -> Simulation:
+    """Measure the ranges of a scope's program; raises Refused without pictures."""
     import torch
 
     from convert.calibration import calibration_inputs
-    from convert.passes import optimize
     from convert.prepare import make_samples
-    from convert.program import load_program
     from convert.targets._pt2e_equalize import equalize_channels
     from convert.targets._pt2e_ranges import saturation
     from quant.simulate import Simulator
 
     torch.set_num_threads(1)  # the cores are taken by samples
     calibration = calibration_inputs(scope.prepared)
-    program = optimize(load_program(scope.prepared), scope.family)
     contract = program.contract
     inputs = [tuple(torch.from_numpy(entry[spec.name].copy()) for spec in contract.inputs) for entry in calibration]
     module = program.exported.module(check_guards=False)
@@ -180,14 +197,28 @@ def _elements(node: Any) -> int:
 
 def sensitivity_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Measure the sensitivity of a program's layers and write it; the child-process side of `measure_in_child`."""
+    scope, mode = scope_of(payload["scope"]), payload["mode"]
+    program = scope.program()
+    key = scope.shared_key(program, mode)
+    if earlier := cached_folder("artifacts", key):
+        found = read_sensitivity(earlier)
+    else:
+        found = _measured(scope, program, mode)
+        with staging(Path(payload["out"]).parent) as folder:
+            write_atomic(folder / SENSITIVITY, encode_json(found))
+            keep_folder("artifacts", key, folder)
+    write_atomic(Path(payload["out"]), encode_json(msgspec.structs.replace(found, family=scope.family)))
+    return {}
+
+
+def _measured(scope: Scope, program: Program, mode: Mode) -> Sensitivity:
     from convert.program import program_digest
     from quant.sensitivity import measure, rank, trials
 
     start = time.monotonic()
-    scope, mode = scope_of(payload["scope"]), payload["mode"]
-    simulation = simulate(scope)
+    simulation = simulate(scope, program)
     simulator, contract = simulation.simulator, simulation.contract
-    samples = spread(simulation.samples, pictures_for(simulation.program, len(simulation.samples)))
+    samples = spread(simulation.samples, pictures_for(program, len(simulation.samples)))
     tried = trials(simulator.layers, mode)
 
     def tally(sample: Sample) -> Tally:
@@ -198,9 +229,9 @@ def sensitivity_job(payload: Mapping[str, Any]) -> dict[str, Any]:
         tallies = [future.result() for future in progressing(running, "layers rounded on pictures")]
     outputs = [spec.name for spec in contract.outputs]
     whole, layers = rank(tried, tallies, simulator.layers, outputs, mode, TASKS[contract.task].total)
-    found = Sensitivity(
-        model=simulation.program.name,
-        program=program_digest(simulation.program),
+    return Sensitivity(
+        model=program.name,
+        program=program_digest(program),
         family=scope.family,
         data=scope.data,
         count=len(samples),
@@ -212,8 +243,6 @@ def sensitivity_job(payload: Mapping[str, Any]) -> dict[str, Any]:
         layers=layers,
         seconds=round(time.monotonic() - start, 1),
     )
-    write_atomic(Path(payload["out"]), encode_json(found))
-    return {}
 
 
 def spread(items: Sequence[Sample], count: int) -> list[Sample]:

@@ -1,4 +1,4 @@
-"""Builds of one prepared program: taken from the cache or compiled side by side, then timed one after another."""
+"""Builds of one prepared program: from the cache or compiled side by side, then timed one after another."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from convert.header import read_header
 from convert.keys import artifact_key
 from convert.results import cached_result, keep_result
 from convert.targets import TARGETS
+from edge.artifact import encode_json, write_atomic
 from edge.errors import EdgeError
 from edge.jobs import allow_jobs, stop_all
 from edge.output import publish_file, publish_folder
-from edge.profile.protocol import measure_host
+from edge.profile.protocol import Latency, measure_host
 from edge.report.records import TargetReport
+from edge.store import cached_folder, content_key, keep_folder, staging
 
+LATENCY = "latency.json"
 PREVIEW = "preview.png"
 Progress = Callable[[str], None]
 
@@ -51,8 +54,7 @@ class Shop:
 
     def key(self, build: Build) -> str:
         """Return the cache key of a finished build."""
-        target = TARGETS[build.target]
-        return artifact_key(self.prepared.key, target, build.precision, self.launches, build.recipe)
+        return artifact_key(self.prepared.key, TARGETS[build.target], build.precision, build.recipe)
 
     def log(self, build: Build) -> Path:
         """Return where the build's children write."""
@@ -77,9 +79,11 @@ def build_all(shop: Shop, builds: Mapping[Build, Path]) -> dict[Build, TargetRep
     rows |= _compile_all(shop, todo)
     for build, folder in todo.items():
         if rows[build].status == "ok":
-            rows[build] = _time(shop, build, rows[build], folder)
             keep_result(shop.key(build), rows[build], folder)
-    return {build: rows[build] for build in builds}
+    return {
+        build: _timed(shop, build, rows[build], folder) if rows[build].status == "ok" else rows[build]
+        for build, folder in builds.items()
+    }
 
 
 def failed_row(build: Build, error: EdgeError) -> TargetReport:
@@ -89,7 +93,7 @@ def failed_row(build: Build, error: EdgeError) -> TargetReport:
 
 def _compile_all(shop: Shop, todo: Mapping[Build, Path]) -> dict[Build, TargetReport]:
     rows: dict[Build, TargetReport] = {}
-    with _stoppable_pool() as pool:
+    with stoppable_pool() as pool:
         futures = {}
         for build, folder in todo.items():
             shop.progress(f"build    {build}")
@@ -108,7 +112,7 @@ def _compile_all(shop: Shop, todo: Mapping[Build, Path]) -> dict[Build, TargetRe
 
 
 @contextlib.contextmanager
-def _stoppable_pool() -> Iterator[ThreadPoolExecutor]:
+def stoppable_pool() -> Iterator[ThreadPoolExecutor]:
     """A pool of one worker a core; an interrupt ends the children before it waits for the workers."""
     pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
     try:
@@ -121,16 +125,24 @@ def _stoppable_pool() -> Iterator[ThreadPoolExecutor]:
         allow_jobs()
 
 
-def _time(shop: Shop, build: Build, row: TargetReport, folder: Path) -> TargetReport:
+def _timed(shop: Shop, build: Build, row: TargetReport, folder: Path) -> TargetReport:
+    """Return a row with the latency of so many launches on this machine: an earlier run's, or measured now."""
     if shop.launches < 1:
         return msgspec.structs.replace(row, latency_reason="not asked for")
     if row.parity is None or row.parity.mode != "native":
         return msgspec.structs.replace(row, latency_reason="the runtime does not exist on this machine")
+    key = content_key("latency", shop.key(build), str(shop.launches))
+    if found := cached_folder("artifacts", key):
+        latency = msgspec.json.decode((found / LATENCY).read_bytes(), type=Latency)
+        return msgspec.structs.replace(row, latency=latency)
     shop.progress(f"time     {build}: {shop.launches} launches")
     try:
         latency = measure_host(folder / "artifact", shop.log(build), launches=shop.launches)
     except EdgeError as error:
         return msgspec.structs.replace(row, latency_reason=str(error))
+    with staging(shop.staging) as place:
+        write_atomic(place / LATENCY, encode_json(latency))
+        keep_folder("artifacts", key, place)
     return msgspec.structs.replace(row, latency=latency)
 
 

@@ -18,18 +18,20 @@ from convert.tail_step import describe_tails
 from convert.targets import TARGETS
 from convert.verify import draw_reference
 from edge.artifact import Source, encode_json, file_digest, write_atomic
-from edge.building import PREVIEW, Prepared, Progress, Shop, build_all, publish, staging_places
+from edge.building import PREVIEW, Prepared, Progress, Shop, build_all, failed_row, publish, staging_places
 from edge.contract import Contract, takes_image
 from edge.delegation import Requirement, read_delegation, summarize, unmet
-from edge.errors import MissingError, StoreError, UsageError
+from edge.errors import EdgeError, MissingError, StoreError, UsageError
+from edge.evaluating import Made, evaluate_all
 from edge.jobs import Job, run_job
 from edge.output import exclusive, publish_file, staging_folder
 from edge.phones import PhoneChoice
-from edge.planned import NO_PICTURES, Pictures, Planner, auto_row, evaluated, mixed_row
+from edge.pictures import NO_PICTURES, Pictures, compared_photos, own_pictures, with_calibration
+from edge.planned import Planned, Planner, auto_row, plan_mixed
 from edge.profile.protocol import LAUNCHES
 from edge.report.html import write_html
 from edge.report.records import REPORT, Report, TargetReport, environment
-from edge.samples import PhotoSet, photographs, sample_photos
+from edge.samples import PhotoSet, photographs
 from edge.store import cached_folder, keep_folder
 from quant.budget import DEFAULT_BUDGET, Budget, checked_budget
 from quant.precision import PRECISIONS
@@ -122,7 +124,7 @@ def deploy(
     )
     pictures = tuple(existing(Path(image)) for image in images)
     if not pictures and takes_image(contract):
-        pictures = _photos(progress)
+        pictures = compared_photos(progress)
     with exclusive(out), staging_folder(out) as staging:
         folder = staging / "prepared"
         program = prepare(
@@ -143,7 +145,7 @@ def deploy(
 def prepare_request(request: ModelRequest, folder: Path, log: Path, progress: Progress) -> Prepared:
     """Load, run and export the requested model in a child process, or take an earlier run's result."""
     if not request.images and (request.contract is None or takes_image(request.contract)):
-        request = dataclasses.replace(request, images=_photos(progress))
+        request = dataclasses.replace(request, images=compared_photos(progress))
     key = prepared_key(request)
     if found := cached_folder("prepared", key):
         _warn(found, progress)
@@ -167,15 +169,6 @@ def prepare_request(request: ModelRequest, folder: Path, log: Path, progress: Pr
 def _warn(prepared: Path, progress: Progress) -> None:
     for note in calibration_notes(prepared):
         progress(f"warning  {note}")
-
-
-def _photos(progress: Progress) -> tuple[Path, ...]:
-    """Return the sample photographs, or none, and say so, if they cannot be had."""
-    try:
-        return sample_photos()
-    except (MissingError, StoreError) as error:
-        progress(f"warning  no photographs to compare on, seeded random inputs are used instead: {error}")
-        return ()
 
 
 def _deploy(
@@ -210,24 +203,36 @@ def _deploy(
 def _build(
     shop: Shop, builds: Sequence[Build], wishes: Wishes, planner: Planner | None, model: str
 ) -> list[TargetReport]:
-    """Make and publish every build in the order that was asked for: plain ones side by side, then what is planned."""
-    plain = [build for build in builds if not _is_planned(build)]
-    places = staging_places(shop, plain)
-    rows = {
-        build: publish(shop, build.folder_name, row, places[build]) for build, row in build_all(shop, places).items()
-    }
+    """Make and publish every build: all with a known recipe side by side, then `auto`'s, which start from those."""
+    rows: dict[Build, TargetReport] = {}
+    planned: dict[Build, Planned] = {}
     for build in builds:
-        if planner is None:
-            continue
-        made = build
         if build.precision == "auto":
-            rows[build] = auto_row(planner, build, model)
             continue
-        if _is_planned(build):
-            made, rows[build] = mixed_row(planner, build)
-        if wishes.evaluate:
-            rows[build] = evaluated(planner, made, rows[build])
+        try:
+            planned[build] = plan_mixed(planner, build) if planner and _is_planned(build) else Planned(build)
+        except EdgeError as error:
+            shop.progress(f"{build}: {error}")
+            rows[build] = failed_row(build, error)
+    rows |= _made(shop, planned)
+    if planner is not None and wishes.evaluate:
+        made = {plan.build: Made(rows[asked], shop.out / rows[asked].folder) for asked, plan in planned.items()}
+        judged = evaluate_all(shop, planner.evaluation, made)
+        rows |= {asked: judged[plan.build] for asked, plan in planned.items()}
+    for build in builds:
+        if planner is not None and build.precision == "auto":
+            rows[build] = auto_row(planner, build, model)
     return [rows[build] for build in builds]
+
+
+def _made(shop: Shop, planned: Mapping[Build, Planned]) -> dict[Build, TargetReport]:
+    places = staging_places(shop, [plan.build for plan in planned.values()])
+    made = build_all(shop, places)
+    rows = {}
+    for asked, plan in planned.items():
+        row = publish(shop, plan.build.folder_name, made[plan.build], places[plan.build])
+        rows[asked] = msgspec.structs.replace(row, explanation=plan.explanation)
+    return rows
 
 
 def _is_planned(build: Build) -> bool:
@@ -252,24 +257,6 @@ def planner_for(shop: Shop, own: Pictures | None, wishes: Wishes = NO_WISHES) ->
         evaluation=wishes.evaluation if wishes.evaluation.paths else judged,
         tuning=own or simulated,
     )
-
-
-def own_pictures(request: ModelRequest) -> Pictures | None:
-    """Return the pictures that a user brought to measure ranges or to compare on, which layers are tried on as well."""
-    if request.calibration:
-        return Pictures("the calibration pictures", request.calibration)
-    return Pictures("the pictures of the parity", request.images) if request.own_images else None
-
-
-def with_calibration(request: ModelRequest, progress: Progress) -> ModelRequest:
-    """Return the request with the kit's photographs to measure ranges on, unless the user brought pictures."""
-    if own_pictures(request) is not None or (request.contract is not None and not takes_image(request.contract)):
-        return request
-    try:
-        return dataclasses.replace(request, calibration=photographs().calibration)
-    except (MissingError, StoreError) as error:
-        progress(f"warning  no photographs to measure ranges on, cuts of the sample pictures serve: {error}")
-        return request
 
 
 def _held_to(row: TargetReport, requirements: Sequence[Requirement], out: Path) -> TargetReport:

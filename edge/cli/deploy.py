@@ -18,8 +18,8 @@ from edge.cli.table import print_reports
 from edge.delegation import parse_requirement
 from edge.errors import MissingError
 from edge.phones import find_phone
+from edge.pictures import NO_PICTURES, Pictures
 from edge.pipeline import Wishes, deploy_model
-from edge.planned import NO_PICTURES, Pictures
 from edge.profile.protocol import LAUNCHES
 from edge.report.html import HTML
 from edge.report.records import Report

@@ -14,7 +14,8 @@ from edge.cli import json_option, print_json, progress
 from edge.cli.options import calibration_option, model_options, model_request
 from edge.cli.table import print_sensitivity
 from edge.output import exclusive, staging_folder
-from edge.pipeline import own_pictures, planner_for, prepare_request, with_calibration
+from edge.pictures import own_pictures, with_calibration
+from edge.pipeline import planner_for, prepare_request
 from edge.planned import sensitivity_of
 from edge.report.html import write_sensitivity
 from edge.report.sensitivity import SENSITIVITY
