@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.header import read_header
+from convert.nearness import without_masks
 from convert.reference import read_reference
 from edge.artifact import encode_json, write_atomic
 from edge.contract import Contract, image_contract
@@ -118,7 +119,7 @@ class Simulation:
         """Return what turns the float program's outputs into the metric of other outputs on this sample."""
         task, frame = TASKS[self.contract.task], _coarse(self.contract, sample.frame)
         names = [spec.name for spec in self.contract.outputs]
-        compared = _compared(image_contract(self.contract))
+        compared = without_masks(image_contract(self.contract))
 
         def against(wanted: Sequence[torch.Tensor]) -> Score | None:
             if frame is None or sample.image is None or not task.metric:
@@ -134,14 +135,6 @@ class Simulation:
             return metric
 
         return against
-
-
-def _compared(contract: Contract) -> Contract:
-    """Return the contract without a pose's mask, which takes most of the time to decode and is not compared."""
-    if contract.task != "pose-landmarks":
-        return contract
-    kept = tuple(spec for spec in contract.outputs if spec.name != "mask")
-    return msgspec.structs.replace(contract, outputs=kept)
 
 
 def _coarse(contract: Contract, frame: Frame | None) -> Frame | None:

@@ -1,9 +1,9 @@
 """Static quantization of a float `.tflite` on real pictures: 8-bit weights a channel, 8- or 16-bit activations.
 
-ai-edge-quantizer writes the file; the ranges and the biases it gets are ours. Without an observer of the user's, three
-ways to choose the ranges of activations are tried (mean of the pictures' extremes, percentile, least squared error):
-the file that is nearest to the float one on the calibration pictures is kept. Values beyond ±8 before a sigmoid and
-below -3 before a hard-swish change nothing and get no codes.
+ai-edge-quantizer writes the file; the ranges and the biases it gets are ours. Without an observer of the user's, four
+ways to choose the ranges of activations are tried (extremes, mean of the pictures' extremes, percentile, least squared
+error): the file that is nearest to the float one on the calibration pictures is kept. Values beyond ±8 before a sigmoid
+and below -3 before a hard-swish change nothing and get no codes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from convert.nearness import Answers, Nearness, nearness
 from convert.targets._litert_activations import Rewritten, for_npus
 from convert.targets._litert_bias import Floats, correct_biases
 from convert.targets._litert_origin import kind_of, read_model
@@ -21,8 +22,9 @@ from convert.targets._litert_recipes import STATIC, Arrays, Quantized, Ranges, q
 from quant.observers import Observer, Range, Seen, choose_range
 
 Rewrite = Callable[[bytes, Collection[str]], Rewritten]
+Near = Callable[[Answers, Answers], Nearness]
 _MEAN = "mean of extremes"
-_TRIED: Mapping[int, tuple[str, ...]] = {8: (_MEAN, "percentile", "mse"), 16: ("min-max",)}
+_TRIED: Mapping[int, tuple[str, ...]] = {8: ("min-max", _MEAN, "percentile", "mse"), 16: ("min-max",)}
 _SATURATES: Mapping[str, Range] = {"LOGISTIC": (-8.0, 8.0), "HARD_SWISH": (-3.0, np.inf)}
 
 
@@ -51,11 +53,12 @@ def quantize(
     observer: Observer | None = None,
     floats: Collection[str] = (),
     rewrite: Rewrite = for_npus,
+    near: Near = nearness,
 ) -> Quantized:
     """Quantize a float `.tflite`; `inputs` are its own inputs, in its own layout.
 
-    Operators whose result is named by `floats` stay in float. `rewrite` gives the rest the forms that the file's
-    runtime has in integers.
+    `near` compares its own outputs with those of the float file. Operators whose result is named by `floats` stay in
+    float. `rewrite` gives the rest the forms that the file's runtime has in integers.
     """
     found = _observe(content, inputs)
     means = {name: np.mean(entry.means, axis=0) for name, entry in found.items()}
@@ -63,14 +66,14 @@ def quantize(
     rewritten = rewrite(content, floats) if bits == 8 else for_npus(content)
     choices = (observer,) if observer else _TRIED[bits]
     expected = _answers(content, inputs) if len(choices) > 1 else []
-    best: tuple[float, str, bytes] | None = None
+    best: tuple[Nearness | None, str, bytes] | None = None
     for choice in choices:
         ranges = rewritten.complete(_ranges(content, found, choice, bits))
         rough = write_static(rewritten.content, precision, ranges, inputs[0], floats)
         corrected = correct_biases(rewritten.content, rough, means)
         candidate = write_static(corrected, precision, ranges, inputs[0], floats)
-        score = _nearness(expected, _answers(candidate, inputs)) if expected else 0.0
-        if best is None or score > best[0]:
+        score = near(expected, _answers(candidate, inputs)) if expected else None
+        if best is None or best[0] is None or (score is not None and score > best[0]):
             best = (score, choice, candidate)
     if best is None:
         raise ValueError(f"no way to choose ranges for {precision}")
@@ -93,17 +96,6 @@ def _interpreter(content: bytes, *, keep: bool = False) -> Any:
 def _answers(content: bytes, inputs: Sequence[Arrays]) -> list[dict[str, Floats]]:
     run = _interpreter(content).get_signature_runner()
     return [dict(run(**given)) for given in inputs]
-
-
-def _nearness(expected: list[dict[str, Floats]], got: list[dict[str, Floats]]) -> float:
-    """Return the mean over outputs of the PSNR in dB."""
-    scores = []
-    for name in expected[0]:
-        want = np.stack([answer[name] for answer in expected]).astype(np.float64)
-        error = float(np.mean((np.stack([answer[name] for answer in got]) - want) ** 2))
-        spread = float(np.ptp(want)) or 1.0
-        scores.append(20 * np.log10(spread) - 10 * np.log10(max(error, 1e-30)))
-    return float(np.mean(scores))
 
 
 def _observe(content: bytes, inputs: Sequence[Arrays]) -> dict[str, Activation]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from convert.nearness import Answers, nearness
 from convert.targets._kept import kept_operators
 from convert.targets._litert import Border, litert_steps, to_tflite, turns
 from convert.targets._litert_activations import for_npus
-from convert.targets._litert_int8 import Rewrite, quantize
+from convert.targets._litert_int8 import Near, Rewrite, quantize
 from convert.targets._litert_origin import operators_as_names, read_operators, results_of
 from convert.targets._litert_recipes import ROUNDED, STATIC, Arrays, round_weights
 from edge.artifact import Step
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from convert.program import Program
 
 
@@ -51,8 +54,24 @@ def to_quantized(program: Program, precision: str, flow: Flow = NPUS) -> tuple[b
         observer=program.recipe.observer,
         floats=results_of(read_operators(content, program), kept),
         rewrite=flow.rewrite,
+        near=_near(program, flow.border),
     )
     return quantized.content, (*steps, quantized.step)
+
+
+def _near(program: Program, border: Border) -> Near:
+    """Return how answers of the file are compared: turned to the contract's layout."""
+    contract = program.contract
+    turned = {spec.name for spec in contract.outputs if turns(spec, border)}
+
+    def plain(answers: Answers) -> Answers:
+        return [{name: _to_nchw(a) if name in turned else a for name, a in answer.items()} for answer in answers]
+
+    return lambda expected, got: nearness(plain(expected), plain(got), contract)
+
+
+def _to_nchw(array: NDArray[Any]) -> NDArray[Any]:
+    return array.transpose(0, 3, 1, 2)
 
 
 def _own_inputs(program: Program, border: Border) -> list[Arrays]:

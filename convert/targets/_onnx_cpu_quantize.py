@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convert.delegation import operator_nodes
+from convert.nearness import Nearness, nearness
 from convert.targets._kept import kept_operators
+from convert.targets._onnx_qnn_bias import run_with
 from convert.targets._onnx_qnn_float import FloatModel, to_float_model
 from convert.targets._onnx_quantize import ACTIVATION_BITS, Plan, quantize, without_advice
 from convert.targets._onnx_weights import round_weights, widen_weights
 from convert.targets._pt2e_equalize import equalize_channels
 from edge.artifact import Step
+from quant.observers import Observer
 
 if TYPE_CHECKING:
     from convert.program import Program
 
 _WEIGHT_BITS = {"w8": 8, "w4": 4}
+_OBSERVERS: tuple[Observer, ...] = ("percentile", "min-max", "mse")  # tried without a choice
 
 
 def to_quantized(program: Program, precision: str) -> tuple[Any, Step]:
@@ -51,23 +56,46 @@ def equalized(program: Program) -> Program:
 
 
 def _static(program: Program, precision: str, source: FloatModel, floats: tuple[str, ...]) -> tuple[Any, Step]:
-    import onnx
-
     bits = ACTIVATION_BITS[precision]
-    observer = program.recipe.observer or ("percentile" if bits == 8 else "min-max")
-    content, corrected = quantize(source.model, program.calibration, Plan(bits=bits, observer=observer, floats=floats))
+    chosen = program.recipe.observer or ("min-max" if bits > 8 else None)
+    tried = [_tried(program, source.model, Plan(bits=bits, observer=name, floats=floats)) for name in _names(chosen)]
+    best = tried[0] if len(tried) == 1 else max(tried, key=_near(program, source.model))
     options: dict[str, str | int | float | bool] = {
         "weights": "int8, symmetric, per output channel",
         "activations": f"uint{bits}, per tensor",
-        "observer": observer,
+        "observer": best.observer,
         "calibration": len(program.calibration),
-        "biases_corrected": corrected,
+        "biases_corrected": best.corrected,
     }
-    model = onnx.load_from_string(content)
     if floats:
         options["float_nodes"] = len(floats)
-        widen_weights(model, floats)
-    return model, _step("static", options)
+        widen_weights(best.model, floats)
+    return best.model, _step("static", options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    model: Any
+    observer: Observer
+    corrected: int
+
+
+def _names(chosen: Observer | None) -> Sequence[Observer]:
+    return (chosen,) if chosen else _OBSERVERS
+
+
+def _tried(program: Program, model: Any, plan: Plan) -> _Tried:
+    import onnx
+
+    content, corrected = quantize(model, program.calibration, plan)
+    return _Tried(onnx.load_from_string(content), plan.observer or "min-max", corrected)
+
+
+def _near(program: Program, model: Any) -> Callable[[_Tried], Nearness]:
+    """Return what tells how near a quantized model is to the float one on the calibration inputs."""
+    names = [spec.name for spec in program.contract.outputs]
+    expected = list(run_with(model, names, program.calibration))
+    return lambda tried: nearness(expected, list(run_with(tried.model, names, program.calibration)), program.contract)
 
 
 def _dynamic(model: Any) -> Any:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
     from torch.fx import GraphModule
 
+    from convert.nearness import Nearness
     from convert.program import Program
 
 
@@ -32,7 +33,7 @@ class Quantized:
 
     exported: ExportedProgram
     options: Options
-    nearness_db: float  # to the float graph, on calibration inputs
+    nearness: Nearness  # to the float graph, on calibration inputs
 
 
 def in_precision(
@@ -105,9 +106,9 @@ def quantize(
         settle_ranges(prepared)
         narrow(prepared)
         converted = _converted(prepared, fold_weights=fold_weights)
-        found = with_better_biases(original, converted, calibration)
+        found = with_better_biases(original, converted, calibration, program.contract)
         exported = torch.export.export(found.module, calibration[0])
-        return Quantized(exported, {"bias_correction": found.corrected}, found.nearness_db)
+        return Quantized(exported, {"bias_correction": found.corrected}, found.nearness)
 
 
 def quantize_at_run_time(program: Program, quantizer: Any) -> ExportedProgram:

@@ -9,7 +9,6 @@ of derived means).
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
+
+from convert.nearness import Answers, Nearness, nearness
+from edge.contract import Contract
 
 aten = torch.ops.aten
 
@@ -29,37 +31,41 @@ _Visit = Callable[[Node, _Values], None]
 
 @dataclass(frozen=True, slots=True)
 class Biased:
-    """A quantized graph, whether its biases were corrected, and how near it is to the float graph in dB."""
+    """A quantized graph, whether its biases were corrected, and how near it is to the float graph."""
 
     module: GraphModule
     corrected: bool
-    nearness_db: float
+    nearness: Nearness
 
 
 def with_better_biases(
-    original: GraphModule, quantized: GraphModule, calibration: Sequence[tuple[Tensor, ...]]
+    original: GraphModule,
+    quantized: GraphModule,
+    calibration: Sequence[tuple[Tensor, ...]],
+    contract: Contract | None = None,
 ) -> Biased:
     """Return a quantized graph with corrected biases if its outputs are nearer to the float graph's than without.
 
-    Right means can make wrong outputs: a shift before a ReLU or a sigmoid changes more than a mean.
+    Right means can make wrong outputs: a shift before a ReLU or a sigmoid changes more than a mean. With the graphs'
+    contract the task's metric decides first.
     """
     inputs = calibration[:_INPUTS]
     corrected = copy.deepcopy(quantized)
     expected, shifted = correct_biases(original, corrected, inputs)
     with torch.no_grad():
         plain = _walk(quantized, inputs, _pass_by)
-    before, after = nearness(expected, plain), nearness(expected, shifted)
+    before, after = _near(expected, plain, contract), _near(expected, shifted, contract)
     return Biased(corrected, True, after) if after > before else Biased(quantized, False, before)
 
 
-def nearness(expected: _Outputs, got: _Outputs) -> float:
-    """Return the mean over outputs of the PSNR over the expected range in dB."""
-    scores = []
-    for want, have in zip(expected, got, strict=True):
-        error = float(torch.stack([(a - b).double().square().mean() for a, b in zip(want, have, strict=True)]).mean())
-        spread = float(max(value.max() for value in want) - min(value.min() for value in want)) or 1.0
-        scores.append(20 * math.log10(spread) - 10 * math.log10(max(error, 1e-30)))
-    return sum(scores) / max(len(scores), 1)
+def _near(expected: _Outputs, got: _Outputs, contract: Contract | None) -> Nearness:
+    names = [spec.name for spec in contract.outputs] if contract else [str(index) for index in range(len(expected))]
+
+    def answers(outputs: _Outputs) -> Answers:
+        by_input = zip(*outputs, strict=True)
+        return [{name: value.numpy() for name, value in zip(names, found, strict=True)} for found in by_input]
+
+    return nearness(answers(expected), answers(got), contract)
 
 
 def correct_biases(

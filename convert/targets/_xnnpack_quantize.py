@@ -56,7 +56,7 @@ def quantize_for_xnnpack(program: Program, precision: str) -> tuple[ExportedProg
     """
     chosen = program.recipe.observer
     tried = [_quantized(program, precision, choice) for choice in ([chosen] if chosen else _OBSERVERS)]
-    best = max(tried, key=lambda quantized: quantized.nearness_db)
+    best = max(tried, key=lambda quantized: quantized.nearness)
     return best.exported, quantizer_step("XNNPACKQuantizer", program, precision, best)
 
 

@@ -13,9 +13,10 @@ from npu_networks import small_program
 from torch import Tensor, nn
 
 from convert.delegation import operator_nodes
+from convert.nearness import nearness
 from convert.targets._kept import kept_operators
 from convert.targets._pt2e import own_observer_only
-from convert.targets._pt2e_bias import nearness, with_better_biases
+from convert.targets._pt2e_bias import with_better_biases
 from convert.targets._pt2e_observers import activation_observer, code_bits, settle_ranges
 from convert.targets._pt2e_spelling import spell_relu6, spell_unit_clips
 from edge.errors import Refused
@@ -124,10 +125,10 @@ def test_biases_are_corrected_only_where_that_is_nearer() -> None:
 
 @given(error=st.floats(1e-3, 1.0), factor=st.floats(1.1, 10.0))
 def test_nearness_falls_as_errors_grow(error: float, factor: float) -> None:
-    want = [[torch.linspace(0, 1, 16)]]
-    near, far = ([[want[0][0] + value]] for value in (error, error * factor))
+    want = [{"y": np.linspace(0, 1, 16)}]
+    near, far = ([{"y": want[0]["y"] + value}] for value in (error, error * factor))
     assert nearness(want, near) > nearness(want, far)
-    assert nearness(want, near) == pytest.approx(-20 * np.log10(error), abs=1e-3)  # the range is 1
+    assert nearness(want, near).psnr_db == pytest.approx(-20 * np.log10(error), abs=1e-3)  # the range is 1
 
 
 def test_clips_are_spelled_for_quantizers_and_compute_the_same() -> None:
