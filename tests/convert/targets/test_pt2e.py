@@ -115,7 +115,7 @@ def test_biases_are_corrected_only_where_that_is_nearer() -> None:
     original, rounded = graph(nn.Sequential(exact), x), graph(nn.Sequential(shifted), x)
     better = with_better_biases(original, rounded, [(x,)])
     assert better.corrected
-    assert better.nearness_db > 100
+    assert better.nearness.psnr_db > 100
     torch.testing.assert_close(better.module(x), original(x), atol=1e-6, rtol=0)
     assert not torch.allclose(rounded(x), original(x), atol=0.1)  # what was given is left alone
     same = with_better_biases(original, original, [(x,)])
