@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from edge.errors import CheckpointError
+from quant.ternary import PackedError
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -91,10 +92,13 @@ def _is_exported(path: Path) -> bool:
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+
+    from quant.ternary.checkpoint import read_packed
 
     try:
-        return load_file(path)
+        return read_packed(path)
+    except PackedError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise _damaged(path, error) from error
 
