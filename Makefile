@@ -48,7 +48,7 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not full"
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not full" --durations=40
 
 test-all: setup
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile

@@ -17,6 +17,8 @@ from quant.recipe import PLAIN, Recipe
 
 COMPILE_TIMEOUT_S = 1800.0
 VERIFY_TIMEOUT_S = 1800.0
+# Builds run side by side, one a core: threads of each would only wait for another's, and sums would depend on them.
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ def compile_in_child(build: Build, prepared: Path, folder: Path, log: Path) -> U
         payload=payload,
         log=log,
         timeout_s=COMPILE_TIMEOUT_S,
-        environment=TARGETS[build.target].environment(),
+        environment={**ONE_THREAD, **TARGETS[build.target].environment()},
     )
     return measure_job(job)
 

@@ -77,9 +77,6 @@ def build_all(shop: Shop, builds: Mapping[Build, Path]) -> dict[Build, TargetRep
             rows[build] = failed_row(build, error)
             shop.progress(f"{rows[build].status:8} {build}: {error}")
     rows |= _compile_all(shop, todo)
-    for build, folder in todo.items():
-        if rows[build].status == "ok":
-            keep_result(shop.key(build), rows[build], folder)
     return {
         build: _timed(shop, build, rows[build], folder) if rows[build].status == "ok" else rows[build]
         for build, folder in builds.items()
@@ -104,6 +101,8 @@ def _compile_all(shop: Shop, todo: Mapping[Build, Path]) -> dict[Build, TargetRe
         for future in as_completed(futures):
             build = futures[future]
             rows[build] = row = future.result()
+            if row.status == "ok":  # at once, so that an interrupted run goes on where it ended
+                keep_result(shop.key(build), row, todo[build])
             verdict = (
                 "" if row.parity is None else "parity passed" if row.parity.passed else f"parity: {row.parity.mode}"
             )
