@@ -44,6 +44,6 @@ def ternary_layers(program: Program) -> tuple[TernaryLayer, ...]:
     if not found:
         raise Refused(
             f"{program.name} has no ternary weight: of none do all output channels hold only -s, 0 and s; the nearest "
-            "is int8, or train one with quant.ternary.layers"
+            "is int8, or train it with `edge train --ternary`"
         )
     return tuple(found)

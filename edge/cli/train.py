@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from edge.cli import json_option, print_json, progress
 from edge.cli.options import model_options, model_request
@@ -23,15 +24,14 @@ if TYPE_CHECKING:
 @click.argument("model")
 @model_options
 @click.option("--qat", is_flag=True, help="Train for 8 bits: with simulated rounding, after the float model's answers.")
+@click.option("--ternary", is_flag=True, help="Train for weights in {-1, 0, +1}, a scale per output channel.")
 @click.option("--steps", type=click.IntRange(1), help="Optimizer steps.  [default: 400]")
 @click.option("--epochs", type=click.IntRange(1), help="Times through the pictures, instead of --steps.")
 @click.option("--batch", default=4, show_default=True, type=click.IntRange(1), help="Pictures a step.")
 @click.option(
     "--lr",
-    default=2e-5,
-    show_default=True,
     type=click.FloatRange(0, min_open=True),
-    help="Largest learning rate, relative to the weights.",
+    help="Largest learning rate, relative to the weights.  [default: 2e-5, ternary: 2e-3]",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Chooses and alters the pictures.")
 @click.option("--accelerator", default="auto", show_default=True, help="cpu, cuda, mps or auto.")
@@ -42,10 +42,11 @@ if TYPE_CHECKING:
 def train_command(
     model: str,
     qat: bool,
+    ternary: bool,
     steps: int | None,
     epochs: int | None,
     batch: int,
-    lr: float,
+    lr: float | None,
     seed: int,
     accelerator: str,
     devices: str,
@@ -55,27 +56,28 @@ def train_command(
     data: Path | None,
     **options: Any,
 ) -> None:
-    """Fine-tune MODEL's weights until 8 bits cost less, and write them as a checkpoint that `edge deploy` takes.
+    """Fine-tune MODEL's weights until few bits cost less, and write them as a checkpoint that `edge deploy` takes.
 
-    Needs no labels: the model learns to answer with rounded weights and activations as it does in float, on altered
-    pictures of the folder --data or on the kit's photographs. MODEL is a name that `edge models` lists or
+    Needs no labels: the model learns to answer with rounded weights (with --qat activations too) as it does in float,
+    on altered pictures of the folder --data or on the kit's photographs. MODEL is a name that `edge models` lists or
     path/to/file.py:function.
     """
-    if not qat:
-        raise UsageError("edge train knows one way of training so far; ask for it with --qat")
+    if qat == ternary:
+        raise UsageError("say what to train for: --qat for 8 bits, or --ternary")
     if steps and epochs:
         raise UsageError("--steps and --epochs say the same thing twice; give one of them")
     request = model_request(model, data=None, **options)
     _quieten()
     from edge.train.data import choose_pictures
-    from edge.train.recipe import CHECKPOINT, TrainingRecipe
+    from edge.train.recipe import CHECKPOINT, LEARNING_RATE, TrainingRecipe
     from edge.train.run import Machine, train_model
 
     if epochs:
         steps = -(-epochs * len(choose_pictures(data).training) // batch)
-    recipe = TrainingRecipe(batch=batch, lr=lr, seed=seed) if steps is None else TrainingRecipe(
-        steps=steps, batch=batch, lr=lr, seed=seed
-    )  # fmt: skip
+    precision = "ternary" if ternary else "int8"
+    recipe = TrainingRecipe(precision=precision, batch=batch, lr=lr or LEARNING_RATE[precision], seed=seed)
+    if steps:
+        recipe = msgspec.structs.replace(recipe, steps=steps)
     with _bar() as bar:
         report = train_model(
             request, recipe, out, data=data, resume=resume,

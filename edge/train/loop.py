@@ -22,6 +22,7 @@ from edge.train.qat import Pair, measure_ranges
 from edge.train.recipe import TrainingRecipe
 from edge.train.rounding import set_phase
 from edge.train.state import State
+from edge.train.ternary import set_share
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -74,6 +75,12 @@ def learning_rate(recipe: TrainingRecipe, step: int) -> float:
     return recipe.lr * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * done)))
 
 
+def rounding_share(recipe: TrainingRecipe, step: int) -> float:
+    """Return how far ternary rounding has set in at a step, counted from 0: linearly over the recipe's `onset`."""
+    rise = recipe.onset * recipe.steps
+    return min(1.0, (step + 1) / rise) if rise else 1.0
+
+
 def train(
     fabric: Fabric,
     pair: Pair,
@@ -100,6 +107,7 @@ def train(
     places = ((step, [step * recipe.batch + i for i in mine]) for step in range(start.step, recipe.steps))
     with _ahead(source, places) as batches:
         for step, batch in batches:
+            set_share(student, rounding_share(recipe, step))
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, step) * group["scale"]
             value = _gradients(fabric, model, pair.teacher, loss, batch, fabric.world_size / recipe.batch)

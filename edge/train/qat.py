@@ -29,6 +29,8 @@ from edge.train.rounding import (
     rounds_weights,
     set_phase,
 )
+from edge.train.ternary import TernaryQuantizer, frozen_weights
+from quant.precision import Precision
 from quant.scheme import Scheme
 
 Inputs = tuple[Tensor, ...]
@@ -62,10 +64,10 @@ class Pair:
     student: GraphModule
 
 
-def make_pair(program: Program, scheme: Scheme) -> Pair:
-    """Return the two graphs; their parameters are copies under PREFIX and the model's keys.
+def make_pair(program: Program, quantizer: Quantizer) -> Pair:
+    """Return the two graphs, the student rounding as `quantizer` says; parameters are copies under PREFIX and own keys.
 
-    Raises Refused for a program that changes its own state, or that holds nothing to train.
+    Raises Refused for a program that changes its own state, or that holds nothing to train or to round.
     """
     found = functional_module(program.exported)
     if found is None:
@@ -74,7 +76,7 @@ def make_pair(program: Program, scheme: Scheme) -> Pair:
         warnings.simplefilter("ignore")  # torch's and torchao's notes on their own parts
         teacher = _shaped(found)
         student = _trainable(teacher, program.name)
-        return Pair(teacher, prepare_qat_pt2e(student, KitQuantizer(scheme)))
+        return Pair(teacher, prepare_qat_pt2e(student, quantizer))
 
 
 def _shaped(found: GraphModule) -> GraphModule:
@@ -106,6 +108,11 @@ def _own_constants(module: GraphModule) -> None:
     for name, value in [(name, value) for name, value in vars(module).items() if isinstance(value, Tensor)]:
         delattr(module, name)
         module.register_buffer(name, value, persistent=False)
+
+
+def quantizer_for(precision: Precision) -> Quantizer:
+    """Return what rounds a student to a precision; raises Refused for one that is not trained for."""
+    return TernaryQuantizer() if precision.name == "ternary" else KitQuantizer(precision.scheme)
 
 
 class KitQuantizer(Quantizer):
@@ -205,12 +212,16 @@ def _observed(student: nn.Module) -> list[tuple[str, str]]:
     return [(str(n.target), str(n.args[0])) for n in nodes if n.op == "call_module" and str(n.target) in known]
 
 
-def copy_weights(student: nn.Module, module: nn.Module) -> int:
-    """Write the student's parameters into the model that it was made of; returns how many numbers were trained."""
+def copy_weights(student: GraphModule, module: nn.Module) -> int:
+    """Write the student's parameters into the model that it was made of; returns how many numbers were trained.
+
+    Those that were rounded to ternary are written so.
+    """
     count = 0
+    exact = frozen_weights(student)
     with torch.no_grad():
         for name, weight in student.named_parameters():
             if weight.requires_grad:
-                module.get_parameter(name.removeprefix(PREFIX)).copy_(weight.cpu())
+                module.get_parameter(name.removeprefix(PREFIX)).copy_(exact.get(name, weight).cpu())
                 count += weight.numel()
     return count

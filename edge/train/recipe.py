@@ -10,6 +10,7 @@ SCHEMA = 1
 CHECKPOINT = "checkpoint.safetensors"
 RECORD = "train.json"
 LOSSES = "losses.jsonl"
+LEARNING_RATE = {"int8": 2e-5, "ternary": 2e-3}  # by precision
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,7 +21,7 @@ class TrainingRecipe(_Record, kw_only=True):
     """Fix everything that shapes the weights but the model and the pictures.
 
     `lr` is the largest learning rate of Adam, relative to the size of each tensor's numbers; it rises over the first
-    `warmup` of the steps and falls as a cosine.
+    `warmup` of the steps and falls as a cosine. Ternary weights set in over the first `onset` of the steps.
     """
 
     precision: str = "int8"
@@ -28,6 +29,7 @@ class TrainingRecipe(_Record, kw_only=True):
     batch: int = 4
     lr: float = 2e-5
     warmup: float = 0.05  # share of the steps
+    onset: float = 0.4  # share of the steps
     clip: float = 1.0  # largest norm of a step's gradient
     seed: int = 0
 
@@ -68,6 +70,7 @@ class TrainReport(_Record, kw_only=True):
     data: DataRecord
     trained: int  # parameters, counted as numbers
     rounded: int  # activations that 8-bit codes are simulated for
+    ternary: int = 0  # weights that are ternary, counted as numbers
     loss: LossRecord
     device: str
     processes: int

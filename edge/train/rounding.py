@@ -101,5 +101,5 @@ def activations(module: nn.Module) -> dict[str, TensorRounding]:
 def set_phase(module: nn.Module, phase: Phase) -> None:
     """Say to every rounding what it does now."""
     for part in module.modules():
-        if isinstance(part, (TensorRounding, PerChannelRounding)):
+        if isinstance(part, FakeQuantizeBase):
             part.phase = phase

@@ -26,10 +26,11 @@ from edge.output import exclusive
 from edge.train.data import Album, choose_pictures, open_album
 from edge.train.loop import Distances, LossLines, train
 from edge.train.losses import distillation
-from edge.train.qat import Pair, copy_weights, make_pair
+from edge.train.qat import Pair, copy_weights, make_pair, quantizer_for
 from edge.train.recipe import CHECKPOINT, LOSSES, RECORD, LossRecord, TrainingRecipe, TrainReport
 from edge.train.rounding import activations
 from edge.train.state import STATE, Identity, State, cut_losses, read_state, write_state
+from edge.train.ternary import frozen_weights
 from edge.versions import installed_version
 from quant.precision import PRECISIONS
 
@@ -144,7 +145,7 @@ def _train(
         recipe=recipe,
         torch=str(torch.__version__),
     )
-    pair = make_pair(program, PRECISIONS[recipe.precision].scheme)
+    pair = make_pair(program, quantizer_for(PRECISIONS[recipe.precision]))
     pair.teacher.to(fabric.device)
     pair.student.to(fabric.device)
     distances = _distances(fabric, pair, program, album)
@@ -169,6 +170,7 @@ def _train(
         data=pictures.record(),
         trained=trained,
         rounded=len(activations(pair.student)),
+        ternary=sum(weight.numel() for weight in frozen_weights(pair.student).values()),
         loss=LossRecord(
             before=_mean(start.before),
             after=_mean(after),

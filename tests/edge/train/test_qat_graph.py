@@ -12,7 +12,7 @@ from convert.load import load
 from convert.program import Model
 from edge.artifact import Source
 from edge.errors import ContractError, Refused
-from edge.train.qat import PREFIX, copy_weights, make_pair, measure_ranges
+from edge.train.qat import PREFIX, KitQuantizer, copy_weights, make_pair, measure_ranges
 from edge.train.rounding import activations, set_phase
 from quant.precision import PRECISIONS
 from quant.scheme import CHANNELS_8, Scheme
@@ -27,7 +27,7 @@ def net() -> nn.Module:
 
 
 def pair_of(net):
-    return make_pair(export(Model("net", net, contract(), Source(sha256=""))), INT8)
+    return make_pair(export(Model("net", net, contract(), Source(sha256=""))), KitQuantizer(INT8))
 
 
 def inputs(count=4):
@@ -119,7 +119,7 @@ def test_what_cannot_be_trained_is_refused(net):
         pair_of(Fixed())
     program = export(Model("net", net, contract(), Source(sha256="")))
     with pytest.raises(Refused, match="asymmetric activations"):
-        make_pair(program, Scheme(weights=CHANNELS_8))
+        make_pair(program, KitQuantizer(Scheme(weights=CHANNELS_8)))
 
 
 @pytest.mark.slow
@@ -127,7 +127,7 @@ def test_what_cannot_be_trained_is_refused(net):
 def test_imported_models_have_students_too(name):
     model = load(name)
     program = export(model)
-    pair = make_pair(program, INT8)
+    pair = make_pair(program, KitQuantizer(INT8))
     shape = model.contract.inputs[0].shape
     image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

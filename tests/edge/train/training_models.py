@@ -11,7 +11,7 @@ from edge.images import write_image
 
 SOURCE = """
 import torch
-from training_models import Net, contract
+from training_models import Net, WideNet, contract
 
 def build():
     torch.manual_seed(0)
@@ -20,6 +20,10 @@ def build():
 def other():
     torch.manual_seed(1)
     return Net(), contract()
+
+def wide():
+    torch.manual_seed(0)
+    return WideNet(), contract()
 
 def broken():
     net = Net()
@@ -50,6 +54,22 @@ class Net(nn.Module):
         x = self.stem(image)
         x = self.late(x + self.depth(x) * self.scale * self.scale)
         return torch.sigmoid(self.up(x)), x.mean((2, 3))
+
+
+class WideNet(nn.Module):
+    """Layers that bear ternary weights, with a norm that is folded into one of them and changes signs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 32, 3, stride=2, padding=1), nn.Conv2d(32, 48, 3, padding=1, bias=False)
+        self.norm, self.third, self.last = nn.BatchNorm2d(48), nn.Conv2d(48, 32, 1), nn.Conv2d(32, 1, 1)
+        self.norm.running_mean.uniform_(-0.2, 0.2)
+        self.norm.running_var.uniform_(0.02, 0.6)
+        self.norm.weight.data.uniform_(-1.5, 1.5)
+
+    def forward(self, image):
+        x = torch.relu(self.norm(self.second(torch.relu(self.first(image)))))
+        return self.last(torch.relu(self.third(x)))
 
 
 def contract() -> Contract:
