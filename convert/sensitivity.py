@@ -156,6 +156,7 @@ def simulate(scope: Scope, program: Program) -> Simulation:
     from convert.prepare import make_samples
     from convert.targets._pt2e_equalize import equalize_channels
     from convert.targets._pt2e_ranges import saturation
+    from convert.targets._pt2e_weights import fitted_weights
     from quant.simulate import Simulator
 
     torch.set_num_threads(1)  # the cores are taken by samples
@@ -164,8 +165,9 @@ def simulate(scope: Scope, program: Program) -> Simulation:
     inputs = [tuple(torch.from_numpy(entry[spec.name].copy()) for spec in contract.inputs) for entry in calibration]
     module = program.exported.module(check_guards=False)
     if inputs:
-        equalize_channels(module, inputs)  # as the targets do before they quantize
-    simulator = Simulator(module, inputs, scope.observer, lambda node: saturation(node, 8))
+        equalize_channels(module, inputs)  # as the targets do before they quantize, and then fit the weights
+    weights = fitted_weights(module, inputs)
+    simulator = Simulator(module, inputs, scope.observer, lambda node: saturation(node, 8), weights)
     samples: Sequence[Sample] = make_samples(contract, program.name, scope.pictures) if scope.pictures else ()
     shown = [sample for sample in samples if sample.image is not None and sample.frame is not None]
     chosen = shown or read_reference(scope.prepared).meaningful().samples

@@ -77,7 +77,8 @@ class Simulator:
     """Run the graph of an exported program, without its guards, with rounded weights and activations.
 
     Ranges come from calibration inputs; `saturation` tells outside of which bounds an operator's argument no longer
-    changes its result: such values need no codes. Raises ContractError if an activation holds NaN or infinity, Refused
+    changes its result: such values need no codes. `weights` are rounded weights by layer; others are rounded to the
+    nearest code. Raises ContractError if an activation holds NaN or infinity, Refused
     without calibration inputs.
     """
 
@@ -87,13 +88,14 @@ class Simulator:
         calibration: Sequence[Inputs],
         observer: Observer = "min-max",
         saturation: Callable[[Node], Bounds | None] = lambda node: None,
+        weights: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._module = module
         self._nodes: list[Node] = list(self._module.graph.nodes)
         self.layers = find_layers(self._module.graph)
         self._owner = {name: layer for layer in self.layers for name in (*layer.members, layer.output)}
         self._constants: Values = {n.name: _read(self._module, n) for n in self._nodes if n.op == "get_attr"}
-        self._rounded_weights: dict[str, Tensor] = {}
+        self._rounded_weights: dict[str, Tensor] = dict(weights or {})
         self._ranges = self._measure(calibration, observer)
         for layer in self.layers:
             self._ranges[layer.name] = self._cut(layer, saturation)

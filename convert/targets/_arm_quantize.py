@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convert.targets._pt2e import quantize, quantizer_step
-from convert.targets._pt2e_equalize import equalize_channels
 from convert.targets._pt2e_observers import activation_observer
 from convert.targets._pt2e_ranges import cut_saturated_ranges
 from convert.targets._pt2e_spelling import spell_relu6
+from convert.targets._pt2e_weights import fit_weights
 from edge.artifact import Step
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def quantize_for_arm(program: Program, spec: Any, precision: str) -> tuple[Expor
 
     def rewrite(module: GraphModule) -> None:
         spell_relu6(module)
-        equalize_channels(module, program.calibration_tensors())
+        fit_weights(module, program.calibration_tensors())
 
     def narrow(prepared: GraphModule) -> None:
         cut_saturated_ranges(prepared)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +12,6 @@ from torch import Tensor, nn
 from convert.export import example_inputs
 from convert.targets._half import check_half_range
 from convert.targets._litert_layout import channels_last_padding
-from convert.targets._pt2e_equalize import equalize_channels
 from edge.artifact import Step
 from edge.contract import TensorSpec
 
@@ -66,17 +64,15 @@ def to_tflite(
     precision: str,
     *,
     layout: Border = "NCHW",
-    equalized: Sequence[tuple[Tensor, ...]] = (),
 ) -> bytes:
     """Convert a program to a `.tflite` file with one signature that bears the contract's names.
 
     `layout="NHWC"` turns image inputs and outputs to channels-last at the border. fp16 stores the weights of
-    convolutions and matrix products as float16 and computes in float32. With inputs in `equalized`, the channels that
-    depthwise convolutions read get one range on them. Raises Refused if weights exceed float16.
+    convolutions and matrix products as float16 and computes in float32. Raises Refused if weights exceed float16.
     """
     if precision == "fp16":
         check_half_range(program)
-    content = _convert(program, layout, equalized)
+    content = _convert(program, layout)
     return _halve_weights(content) if precision == "fp16" else content
 
 
@@ -89,14 +85,12 @@ def litert_steps(precision: str) -> tuple[Step, ...]:
     return (converter, Step(tool="ai-edge-quantizer", version=version, options={"algorithm": "float_casting"}))
 
 
-def _convert(program: Program, border: Border, equalized: Sequence[tuple[Tensor, ...]]) -> bytes:
+def _convert(program: Program, border: Border) -> bytes:
     import litert_torch
     from litert_torch import progress
 
     contract = program.contract
     network = program.exported.module(check_guards=False)
-    if equalized:
-        equalize_channels(network, equalized)
     module = _Named(network, contract.inputs, contract.outputs, border)
     examples = {
         spec.name: tensor.permute(_TO_NHWC).contiguous() if turns(spec, border) else tensor

@@ -12,6 +12,7 @@ from convert.targets._litert_activations import for_npus
 from convert.targets._litert_int8 import Near, Rewrite, quantize
 from convert.targets._litert_origin import operators_as_names, read_operators, results_of
 from convert.targets._litert_recipes import ROUNDED, STATIC, Arrays, round_weights
+from convert.targets._pt2e_weights import fitted
 from edge.artifact import Step
 
 if TYPE_CHECKING:
@@ -38,9 +39,10 @@ def to_quantized(program: Program, precision: str, flow: Flow = NPUS) -> tuple[b
     kept operator that the program does not have.
     """
     kept = kept_operators(program, precision)
-    equalized = program.calibration_tensors() if precision in STATIC else []
+    if precision in STATIC:
+        program = fitted(program, kept)
     with operators_as_names(program):
-        content = to_tflite(program, "fp32", layout=flow.border, equalized=equalized)
+        content = to_tflite(program, "fp32", layout=flow.border)
     steps = litert_steps("fp32")
     if precision in ROUNDED:
         rounded = round_weights(content, precision)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.delegation import operator_nodes
 from convert.nearness import Nearness, nearness
 from convert.targets._kept import kept_operators
 from convert.targets._onnx_qnn_bias import run_with
 from convert.targets._onnx_qnn_float import FloatModel, to_float_model
 from convert.targets._onnx_quantize import ACTIVATION_BITS, Plan, quantize, without_advice
 from convert.targets._onnx_weights import round_weights, widen_weights
-from convert.targets._pt2e_equalize import equalize_channels
+from convert.targets._pt2e_weights import fitted
 from edge.artifact import Step
 from quant.observers import Observer
 
@@ -34,7 +33,7 @@ def to_quantized(program: Program, precision: str) -> tuple[Any, Step]:
     """
     kept = kept_operators(program, precision)
     if precision in ACTIVATION_BITS:
-        source = to_float_model(equalized(program), precision)
+        source = to_float_model(fitted(program, kept), precision)
         floats = tuple(name for name, operator in source.origins.items() if operator in kept)
         return _static(program, precision, source, floats)
     model = to_float_model(program, precision).model
@@ -42,17 +41,6 @@ def to_quantized(program: Program, precision: str) -> tuple[Any, Step]:
         count = round_weights(model, _WEIGHT_BITS[precision])
         return model, _step("weights", {"bits": _WEIGHT_BITS[precision], "tensors": count})
     return _dynamic(model), _step("dynamic", {"weights": "int8, symmetric", "activations": "uint8, at run time"})
-
-
-def equalized(program: Program) -> Program:
-    """Return the program with one range on the channels that depthwise convolutions read; its operators' names stay."""
-    from convert.passes._rewrite import apply_rewrite
-
-    tensors = program.calibration_tensors()
-    exported = apply_rewrite(program.exported, lambda module: equalize_channels(module, tensors))
-    changed = replace(program, exported=exported)
-    same = [node.name for node in operator_nodes(changed)] == [node.name for node in operator_nodes(program)]
-    return changed if same else program
 
 
 def _static(program: Program, precision: str, source: FloatModel, floats: tuple[str, ...]) -> tuple[Any, Step]:

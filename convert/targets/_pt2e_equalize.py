@@ -71,7 +71,7 @@ def _chain(module: GraphModule, node: Node) -> _Chain | None:
     if not isinstance(source, Node) or not _is_conv(source) or len(source.users) != 1:
         return None
     read: Any = node.args[0]
-    return _Chain(source, read, node) if all(_owned(value) for value in _weights(node) + _weights(source)) else None
+    return _Chain(source, read, node) if all(is_owned(value) for value in _weights(node) + _weights(source)) else None
 
 
 def _passes_factors(node: Node) -> bool:
@@ -90,10 +90,10 @@ def _scale(module: GraphModule, chain: _Chain, peak: Tensor) -> None:
         return
     factor = (largest / peak.clamp_min(largest / _LARGEST_FACTOR)).detach()
     for value in _weights(chain.producer):
-        tensor = _read(module, value)
-        _write(module, value, tensor * factor.reshape(-1, *[1] * (tensor.dim() - 1)))
+        tensor = read_constant(module, value)
+        write_constant(module, value, tensor * factor.reshape(-1, *[1] * (tensor.dim() - 1)))
     weight: Any = chain.consumer.args[1]
-    _write(module, weight, _read(module, weight) / factor.reshape(-1, 1, 1, 1))
+    write_constant(module, weight, read_constant(module, weight) / factor.reshape(-1, 1, 1, 1))
 
 
 def _is_conv(node: Node) -> bool:
@@ -103,9 +103,9 @@ def _is_conv(node: Node) -> bool:
 def _is_depthwise(module: GraphModule, node: Node) -> bool:
     weight: Any = node.args[1]
     groups = node.args[6] if len(node.args) > 6 else 1
-    if not _owned(weight):
+    if not is_owned(weight):
         return False
-    outputs, per_group = _read(module, weight).shape[:2]
+    outputs, per_group = read_constant(module, weight).shape[:2]
     return bool(groups != 1 and per_group == 1 and outputs == groups)
 
 
@@ -114,18 +114,21 @@ def _weights(node: Node) -> list[Any]:
     return [value for value in node.args[1:3] if value is not None]
 
 
-def _owned(value: Any) -> bool:
+def is_owned(value: Any) -> bool:
+    """Say whether a value is a constant that one operator alone reads."""
     return isinstance(value, Node) and value.op == "get_attr" and len(value.users) == 1
 
 
-def _read(module: GraphModule, node: Node) -> Tensor:
+def read_constant(module: GraphModule, node: Node) -> Tensor:
+    """Return the tensor of a get_attr node."""
     owner, _, name = str(node.target).rpartition(".")
     found: Tensor = getattr(module.get_submodule(owner), name)
     return found
 
 
-def _write(module: GraphModule, node: Node, value: Tensor) -> None:
+def write_constant(module: GraphModule, node: Node, value: Tensor) -> None:
+    """Replace the tensor of a get_attr node; the old one, which others may share, is left alone."""
     owner, _, name = str(node.target).rpartition(".")
-    before = _read(module, node)
+    before = read_constant(module, node)
     new = nn.Parameter(value.detach(), requires_grad=False) if isinstance(before, nn.Parameter) else value.detach()
     setattr(module.get_submodule(owner), name, new)

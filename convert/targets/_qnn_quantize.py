@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from convert.targets._executorch import origin
 from convert.targets._kept import kept_operators
 from convert.targets._pt2e import quantize, quantizer_step
-from convert.targets._pt2e_equalize import equalize_channels
 from convert.targets._pt2e_observers import activation_observer
 from convert.targets._pt2e_ranges import cut_saturated_ranges
+from convert.targets._pt2e_weights import fit_weights
 from edge.artifact import Step
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ def quantize_for_qnn(program: Program, precision: str, chip: str) -> tuple[Expor
     saturates anyway. Operators that `mixed` keeps get 16-bit activations. Raises Refused without pictures or for a
     recipe that does not fit the program, TargetError if the graph cannot be quantized.
     """
-    counts = {"equalized": 0, "narrowed": 0}
+    counts = {"equalized": 0, "fitted": 0, "narrowed": 0}
 
     def rewrite(module: GraphModule) -> None:
-        counts["equalized"] = equalize_channels(module, program.calibration_tensors())
+        counts.update(fit_weights(module, program.calibration_tensors()))
 
     def narrow(prepared: GraphModule) -> None:
         counts["narrowed"] = cut_saturated_ranges(prepared)

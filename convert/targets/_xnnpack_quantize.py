@@ -20,10 +20,10 @@ from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 from convert.targets._executorch import origin
 from convert.targets._kept import kept_operators
 from convert.targets._pt2e import Quantized, quantize, quantize_at_run_time, quantizer_step
-from convert.targets._pt2e_equalize import equalize_channels
 from convert.targets._pt2e_observers import activation_observer
 from convert.targets._pt2e_ranges import cut_saturated_ranges
 from convert.targets._pt2e_spelling import spell_relu6, spell_unit_clips
+from convert.targets._pt2e_weights import fit_weights
 from edge.artifact import Step
 from edge.errors import Refused
 
@@ -61,17 +61,18 @@ def quantize_for_xnnpack(program: Program, precision: str) -> tuple[ExportedProg
 
 
 def _quantized(program: Program, precision: str, observer: Observer) -> Quantized:
-    counts = {"equalized": 0, "narrowed": 0}
+    counts = {"equalized": 0, "fitted": 0, "narrowed": 0}
+    kept = kept_operators(program, precision)
 
     def rewrite(module: GraphModule) -> None:
         spell_relu6(module)
         spell_unit_clips(module)
-        counts["equalized"] = equalize_channels(module, program.calibration_tensors())
+        counts.update(fit_weights(module, program.calibration_tensors(), kept))
 
     def narrow(prepared: GraphModule) -> None:
         counts["narrowed"] = cut_saturated_ranges(prepared)
 
-    annotator = _Annotator(kept_operators(program, precision), observer)
+    annotator = _Annotator(kept, observer)
     quantized = quantize(program, annotator, rewrite=rewrite, narrow=narrow)
     return replace(quantized, options={**quantized.options, "observer": observer, **counts})
 

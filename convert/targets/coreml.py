@@ -111,7 +111,10 @@ def _build(
 ) -> tuple[Any, dict[str, str | int | float | bool]]:
     """Return the model, and what was done beyond the conversion."""
     from convert.targets._coreml_weights import OPTIONS, compress
+    from convert.targets._pt2e_weights import fitted
 
+    if precision in _CALIBRATED:
+        program = fitted(program, program.recipe.kept)
     converted = _convert(program, _compute(precision), minimum, inputs, outputs)
     if precision in _CALIBRATED:
         done = _quantize(program, converted, minimum, inputs)
