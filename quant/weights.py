@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_DAMPING = 1e-3  # of the mean square of the inputs: directions that were hardly seen must not be trusted
+_DAMPING = 1e-2  # of the mean square of the inputs: directions that were hardly seen must not be trusted
 
 
 def least_error_weights(weight: Tensor, moment: Tensor, *, bits: int = 8) -> Tensor:
