@@ -17,13 +17,12 @@ from edge.jobs import Job, run_job
 from edge.report.sensitivity import LayerSensitivity, read_sensitivity
 from edge.store import cached_folder, keep_folder, staging
 from edge.tasks import TASKS
+from quant.planner import DOUBLINGS, MOST_KEPT
 
 if TYPE_CHECKING:
     from quant.layers import Layer
     from quant.simulate import Simulator
 
-DOUBLINGS = 2
-MOST_KEPT = 0.75  # of the layers; with more, too little is left in 8 bits to gain size or speed
 KEEPINGS = "keepings.json"
 PICTURES = 16
 _SIXTEEN_BITS = ("executorch-qnn", "onnx-qnn", "litert-qualcomm")  # families that keep layers in w8a16, not in float

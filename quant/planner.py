@@ -15,6 +15,7 @@ from quant.explain import advice, comparison, names, percent, reason, verdicts
 
 LADDER = ("int8", "mixed", "w8a16")
 DOUBLINGS = 2
+MOST_KEPT = 0.75  # of the layers; with more, too little is left in 8 bits to gain size or speed
 _ORDER = {name: index for index, name in enumerate((*LADDER, *FLOATS))}
 
 
@@ -59,11 +60,11 @@ def next_step(
 
 
 def _double(attempts: Sequence[Candidate], budget: Budget) -> Make | None:
-    """Return mixed once more with twice the kept layers if the last attempt exists, misses, and could keep more."""
+    """Return mixed once more with twice the kept layers if the last attempt misses and enough would stay in 8 bits."""
     if not attempts or len(attempts) > DOUBLINGS:
         return None
     last = attempts[-1]
-    if not last.measured or accurate(last, budget) or last.kept >= last.layers:
+    if not last.measured or accurate(last, budget) or 2 * last.kept > MOST_KEPT * last.layers:
         return None
     why = f"mixed with {last.kept} kept layers loses {percent(last.drop)}: twice as many are kept"
     return Make(("mixed",), why, doublings=len(attempts))
