@@ -139,6 +139,7 @@ def test_a_right_artifact_agrees_and_a_wrong_weight_is_named(
     assert (found.operator, found.artifact) == (WRONG, wrong.artifact)
 
 
+@pytest.mark.full
 def test_the_command_names_the_operator_and_leaves_files(
     root: Path, artifact: Callable[[str], Artifact], tmp_path: Path
 ) -> None:

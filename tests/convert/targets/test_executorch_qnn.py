@@ -207,6 +207,7 @@ def test_whole_graph_is_one_delegate_and_near_on_two_chips(
     assert len(first) != len(second)  # two builds for one chip differ in some bytes, but not in their number
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_kept_operators_get_wide_activations_on_the_npu(
     tmp_path: Path, photos: tuple[Path, ...], sdk: SdkVariables

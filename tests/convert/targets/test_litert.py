@@ -176,6 +176,7 @@ def test_delegation_counts_what_xnnpack_leaves(tmp_path):
     assert [(item.op, item.count) for item in delegation.rejected] == [("CUMSUM", 1)]
 
 
+@pytest.mark.full
 def test_lraspp(tmp_path):
     model = load("lraspp-mobilenet-v3-large", random_weights=True)
     artifact = compile_to(tmp_path, export(model), "litert-cpu", "fp16")

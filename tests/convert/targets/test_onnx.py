@@ -113,6 +113,7 @@ def test_weights_beyond_float16_are_refused(tmp_path):
         TARGETS["onnx-cpu"].compile(program, "fp16", tmp_path)
 
 
+@pytest.mark.full
 def test_lraspp(tmp_path):
     model = load("lraspp-mobilenet-v3-large", random_weights=True)
     artifact = compile_to(tmp_path, export(model), "fp32")
