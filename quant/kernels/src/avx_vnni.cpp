@@ -11,11 +11,7 @@ struct Ops {
   static constexpr std::size_t kStepsInARow = ~std::size_t{0} / 2;
 
   static __m256i add(__m256i sum, __m256i codes, __m256i activations) {
-#if defined(TERNARY_SIMULATED)
-    return _mm256_dpbusd_epi32(sum, codes, activations);
-#else
     return _mm256_dpbusd_avx_epi32(sum, codes, activations);
-#endif
   }
   static __m256i widen(__m256i sum) { return sum; }
   // Within a lane: 8 * 128 * 2^24 / 2 / 8 = 2^30.
