@@ -6,8 +6,8 @@ that they are missing.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -21,11 +21,11 @@ _COMPILE = Path(__file__).resolve().parent / "quant" / "kernels" / "compile.py"
 
 def _load() -> ModuleType:
     """Return quant.kernels.compile without importing the package, whose dependencies a build need not have."""
-    spec = importlib.util.spec_from_file_location("_ternary_compile", _COMPILE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # for its dataclass
-    spec.loader.exec_module(module)
+    loader = SourceFileLoader("_ternary_compile", str(_COMPILE))
+    module = ModuleType(loader.name)
+    sys.modules[loader.name] = module  # for its dataclass
+    module.__file__ = loader.path
+    loader.exec_module(module)
     return module
 
 
