@@ -57,7 +57,7 @@ class Toolchain:
 def host_toolchain(flags: Iterable[str] = ()) -> Toolchain:
     """Return the compiler of $CXX, or the first of c++, g++ and clang++; raises CompileFailed without any."""
     named = shlex.split(os.environ.get("CXX", ""))
-    found = named or next(([name] for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
+    found = named or [name for name in ("c++", "g++", "clang++") if shutil.which(name)][:1]
     if not found:
         raise CompileFailed("there is no C++ compiler; install one (Debian: apt-get install g++) or set CXX")
     machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())

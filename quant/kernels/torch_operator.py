@@ -7,6 +7,7 @@ constants; the kernel that is made of them is kept for as long as that tensor li
 from __future__ import annotations
 
 import math
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,7 @@ class _Prepared:
     threads: int
 
 
-_PREPARED = WeakTensorKeyDictionary()
+_PREPARED: MutableMapping[torch.Tensor, _Prepared] = WeakTensorKeyDictionary()
 
 
 @torch.library.custom_op("edge::ternary_linear", mutates_args=(), device_types="cpu")

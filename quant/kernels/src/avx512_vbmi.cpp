@@ -47,8 +47,8 @@ void gemv512_t5(const std::uint8_t* blocks, const std::int8_t* activations, std:
   __m512i low[kGroup], high[kGroup];
   for (std::size_t row = 0; row < kGroup; ++row) low[row] = high[row] = _mm512_setzero_si512();
   for (std::size_t chunk = 0; chunk < chunks; ++chunk, blocks += kBlock, activations += 5 * kChunk)
-    for (std::size_t row = 0; row < kGroup; ++row) {
-      _mm_prefetch(reinterpret_cast<const char*>(blocks + 8 * kBlock + row * kChunk), _MM_HINT_T0);
+    TERNARY_UNROLL for (std::size_t row = 0; row < kGroup; ++row) {
+      _mm_prefetch(reinterpret_cast<const char*>(blocks + kPrefetchBytes + row * kChunk), _MM_HINT_T0);
       const __m512i code = load512(blocks + row * kChunk);
       const __m512i four = decoder.first_four(code), shifted = _mm512_srli_epi16(four, 4);
       low[row] = _mm512_dpbusd_epi32(low[row], and512(four, even), load512(activations));

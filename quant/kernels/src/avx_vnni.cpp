@@ -14,8 +14,10 @@ struct Ops {
     return _mm256_dpbusd_avx_epi32(sum, codes, activations);
   }
   static __m256i widen(__m256i sum) { return sum; }
-  // Within a lane: 8 * 128 * 2^24 / 2 / 8 = 2^30.
-  static __m256i fold(__m256i low, __m256i high) { return _mm256_add_epi32(low, _mm256_srai_epi32(high, 2)); }
+  static __m256i products(__m256i codes, __m256i activations) {
+    return add(_mm256_setzero_si256(), codes, activations);
+  }
+  static __m256i add_quarter(__m256i sum, __m256i four) { return _mm256_add_epi32(sum, _mm256_srai_epi32(four, 2)); }
 };
 
 }  // namespace

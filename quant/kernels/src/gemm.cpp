@@ -25,7 +25,7 @@ class Multiplication {
         weights_(product.weights),
         path_(product.path),
         panel_(weights_.layout == Layout::t5 ? path_.panel_t5 : path_.panel_t2),
-        stride_(weights_.activation_bytes()),
+        stride_(weights_.activation_bytes() + kChunk),  // not a power of two: other cache sets for every row
         channels_(path_.panel_groups * kGroup),
         panels_(ceil_div(weights_.groups, path_.panel_groups)) {}
 

@@ -19,45 +19,37 @@ inline __m256i sum_lanes(const __m256i (&v)[kGroup]) {
   return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
 }
 
-// Add up `chunks` chunks of four channels.
+// Add the products of one channel's chunk to its sum.
 template <class Ops>
-inline void gemv_rows(const std::uint8_t* blocks, const std::int8_t* activations, std::size_t chunks,
-                      __m256i* total) {
-  constexpr std::size_t kRows = 4, kStep = 32;
+inline __m256i add_chunk(__m256i sum, const std::uint8_t* codes, const std::int8_t* activations) {
   const __m256i even = _mm256_set1_epi8(0x03), odd = _mm256_set1_epi8(0x0C);
-  __m256i low[kRows], high[kRows];
-  for (std::size_t row = 0; row < kRows; ++row) low[row] = high[row] = _mm256_setzero_si256();
-  for (std::size_t chunk = 0; chunk < chunks; ++chunk, blocks += kBlock, activations += 4 * kChunk) {
-    _mm_prefetch(reinterpret_cast<const char*>(blocks + 8 * kBlock), _MM_HINT_T0);
-    _mm_prefetch(reinterpret_cast<const char*>(blocks + 8 * kBlock + kChunk), _MM_HINT_T0);
-    _mm_prefetch(reinterpret_cast<const char*>(blocks + 8 * kBlock + 2 * kChunk), _MM_HINT_T0);
-    _mm_prefetch(reinterpret_cast<const char*>(blocks + 8 * kBlock + 3 * kChunk), _MM_HINT_T0);
-    for (std::size_t at = 0; at < kChunk; at += kStep) {
-      const __m256i a0 = load256(activations + at), a1 = load256(activations + kChunk + at);
-      const __m256i a2 = load256(activations + 2 * kChunk + at), a3 = load256(activations + 3 * kChunk + at);
-      for (std::size_t row = 0; row < kRows; ++row) {
-        const __m256i code = load256(blocks + row * kChunk + at), shifted = _mm256_srli_epi16(code, 4);
-        low[row] = Ops::add(low[row], _mm256_and_si256(code, even), a0);
-        high[row] = Ops::add(high[row], _mm256_and_si256(code, odd), a1);
-        low[row] = Ops::add(low[row], _mm256_and_si256(shifted, even), a2);
-        high[row] = Ops::add(high[row], _mm256_and_si256(shifted, odd), a3);
-      }
-    }
-  }
-  for (std::size_t row = 0; row < kRows; ++row)
-    total[row] = _mm256_add_epi32(total[row], Ops::fold(low[row], high[row]));
+  const __m256i a = load256(codes), b = load256(codes + 32);
+  const __m256i c = _mm256_srli_epi16(a, 4), d = _mm256_srli_epi16(b, 4);
+  sum = Ops::add(sum, _mm256_and_si256(a, even), load256(activations));
+  sum = Ops::add(sum, _mm256_and_si256(b, even), load256(activations + 32));
+  sum = Ops::add(sum, _mm256_and_si256(c, even), load256(activations + 2 * kChunk));
+  sum = Ops::add(sum, _mm256_and_si256(d, even), load256(activations + 2 * kChunk + 32));
+  __m256i four = Ops::products(_mm256_and_si256(a, odd), load256(activations + kChunk));
+  four = Ops::add(four, _mm256_and_si256(b, odd), load256(activations + kChunk + 32));
+  four = Ops::add(four, _mm256_and_si256(c, odd), load256(activations + 3 * kChunk));
+  four = Ops::add(four, _mm256_and_si256(d, odd), load256(activations + 3 * kChunk + 32));
+  return Ops::add_quarter(sum, four);
 }
 
 template <class Ops>
 void gemv256(const std::uint8_t* blocks, const std::int8_t* activations, std::size_t chunks, std::int32_t* sums) {
-  __m256i total[kGroup];
+  __m256i total[kGroup], found[kGroup];
   for (std::size_t row = 0; row < kGroup; ++row) total[row] = _mm256_setzero_si256();
-  for (std::size_t chunk = 0; chunk < chunks; chunk += Ops::kChunksInARow) {
-    const std::size_t left = chunks - chunk, count = left < Ops::kChunksInARow ? left : Ops::kChunksInARow;
-    const std::uint8_t* block = blocks + chunk * kBlock;
-    const std::int8_t* values = activations + chunk * 4 * kChunk;
-    gemv_rows<Ops>(block, values, count, total);
-    gemv_rows<Ops>(block + 4 * kChunk, values, count, total + 4);
+  while (chunks > 0) {
+    const std::size_t count = chunks < Ops::kChunksInARow ? chunks : Ops::kChunksInARow;
+    for (std::size_t row = 0; row < kGroup; ++row) found[row] = _mm256_setzero_si256();
+    for (std::size_t chunk = 0; chunk < count; ++chunk, blocks += kBlock, activations += 4 * kChunk)
+      TERNARY_UNROLL for (std::size_t row = 0; row < kGroup; ++row) {
+        _mm_prefetch(reinterpret_cast<const char*>(blocks + kPrefetchBytes + row * kChunk), _MM_HINT_T0);
+        found[row] = add_chunk<Ops>(found[row], blocks + row * kChunk, activations);
+      }
+    for (std::size_t row = 0; row < kGroup; ++row) total[row] = _mm256_add_epi32(total[row], Ops::widen(found[row]));
+    chunks -= count;
   }
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums), sum_lanes(total));
 }

@@ -39,7 +39,7 @@ void multiply_rows(const Tile& tile, std::size_t first) {
     for (std::size_t step = 0; step < tile.steps; ++step, panel += kStepBytes) {
       const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel));
       const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + 32));
-      for (std::size_t m = 0; m < kRows; ++m) {
+      TERNARY_UNROLL for (std::size_t m = 0; m < kRows; ++m) {
         const __m256i unit = broadcast_unit(rows + m * tile.activation_stride + 4 * step);
         found[m][0] = Ops::add(found[m][0], a, unit);
         found[m][1] = Ops::add(found[m][1], b, unit);
@@ -57,10 +57,12 @@ void multiply_rows(const Tile& tile, std::size_t first) {
 
 template <class Ops>
 void multiply256(const Tile& tile) {
-  constexpr std::size_t kMost = 4;
+  constexpr std::size_t kMost = 6;
   std::size_t first = 0;
   for (; first + kMost <= tile.rows; first += kMost) multiply_rows<Ops, kMost>(tile, first);
   switch (tile.rows - first) {
+    case 5: return multiply_rows<Ops, 5>(tile, first);
+    case 4: return multiply_rows<Ops, 4>(tile, first);
     case 3: return multiply_rows<Ops, 3>(tile, first);
     case 2: return multiply_rows<Ops, 2>(tile, first);
     case 1: return multiply_rows<Ops, 1>(tile, first);

@@ -11,7 +11,17 @@
 #include "cpu.h"
 #include "layout.h"
 
+// The next loop has a fixed small count and belongs into registers.
+#if defined(__clang__)
+#define TERNARY_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define TERNARY_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 namespace ternary {
+
+// How far ahead of the stream of codes a path asks for it; past its end that does nothing.
+constexpr std::size_t kPrefetchBytes = 32 * kBlock;
 
 // Write the sums of 8 channels, whose `chunks` blocks follow each other.
 using Gemv = void (*)(const std::uint8_t* blocks, const std::int8_t* activations, std::size_t chunks,

@@ -37,8 +37,8 @@ inline void gemv512_t2(const std::uint8_t* blocks, const std::int8_t* activation
   for (std::size_t chunk = 0; chunk < chunks; ++chunk, blocks += kBlock, activations += 4 * kChunk) {
     const __m512i a0 = load512(activations), a1 = load512(activations + kChunk);
     const __m512i a2 = load512(activations + 2 * kChunk), a3 = load512(activations + 3 * kChunk);
-    for (std::size_t row = 0; row < kGroup; ++row) {
-      _mm_prefetch(reinterpret_cast<const char*>(blocks + 8 * kBlock + row * kChunk), _MM_HINT_T0);
+    TERNARY_UNROLL for (std::size_t row = 0; row < kGroup; ++row) {
+      _mm_prefetch(reinterpret_cast<const char*>(blocks + kPrefetchBytes + row * kChunk), _MM_HINT_T0);
       const __m512i code = load512(blocks + row * kChunk), shifted = _mm512_srli_epi16(code, 4);
       low[row] = _mm512_dpbusd_epi32(low[row], and512(code, even), a0);
       high[row] = _mm512_dpbusd_epi32(high[row], and512(code, odd), a1);
