@@ -88,7 +88,7 @@ void panel512_t5(const std::uint8_t* block, std::size_t bytes, std::uint8_t* pan
 
 extern const Path kAvx512VbmiPath;
 const Path kAvx512VbmiPath = {
-    "avx512-vbmi", kAvx2 | kAvx512 | kAvx512Vnni | kAvx512Vbmi, 2, 4, gemv512_t2, gemv512_t5,
+    "avx512-vbmi", kAvx2 | kAvx512 | kAvx512Vnni | kAvx512Vbmi, 4, 4, gemv512_t2, gemv512_t5,
     panel256_t2,   panel512_t5,                                 multiply512,
 };
 

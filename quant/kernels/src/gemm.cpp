@@ -7,7 +7,7 @@
 namespace ternary {
 namespace {
 
-constexpr std::size_t kPanelBytes = 16 * 1024;         // half of a first-level cache
+constexpr std::size_t kPanelBytes = 20 * 1024;         // most of a first-level cache
 constexpr std::size_t kActivationBytes = 256 * 1024;   // half of a second-level cache
 constexpr std::size_t kFewestRows = 64, kMostRows = 256;  // in a block
 constexpr std::size_t kBlocksPerThread = 2;            // from here on threads take blocks, below panels

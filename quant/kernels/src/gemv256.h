@@ -4,6 +4,7 @@
 // their products are four times too large, are added apart and divided at the end, which is exact.
 #pragma once
 
+#include "lanes256.h"
 #include "path.h"
 #include "x86.h"
 
@@ -11,13 +12,6 @@ namespace ternary {
 namespace {
 
 inline __m256i load256(const void* at) { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); }
-
-// Return the sums of the lanes of eight vectors.
-inline __m256i sum_lanes(const __m256i (&v)[kGroup]) {
-  const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
-  const __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]), _mm256_hadd_epi32(v[6], v[7]));
-  return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
-}
 
 // Add the products of one channel's chunk to its sum.
 template <class Ops>

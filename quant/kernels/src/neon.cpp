@@ -15,7 +15,7 @@ inline int32x4_t row_sums(const std::uint8_t* row, const std::int8_t* activation
   for (std::size_t chunk = 0; chunk < chunks; ++chunk, row += kBlock, activations += 4 * kChunk)
     for (std::size_t at = 0; at < kChunk; at += 16) {
       const Digits digits(vld1q_u8(row + at));
-      for (std::size_t digit = 0; digit < 4; ++digit) {
+      TERNARY_UNROLL for (std::size_t digit = 0; digit < 4; ++digit) {
         const int8x16_t values = vld1q_s8(activations + digit * kChunk + at);
         low = vmlal_s8(low, vget_low_s8(digits.at[digit]), vget_low_s8(values));
         high = vmlal_high_s8(high, digits.at[digit], values);
@@ -67,7 +67,7 @@ void multiply_rows(const Tile& tile, std::size_t first) {
     for (std::size_t step = 0; step < tile.steps; ++step, panel += 4 * kGroup) {
       const int8x16_t a = vld1q_s8(reinterpret_cast<const std::int8_t*>(panel));
       const int8x16_t b = vld1q_s8(reinterpret_cast<const std::int8_t*>(panel + 16));
-      for (std::size_t m = 0; m < kRows; ++m) {
+      TERNARY_UNROLL for (std::size_t m = 0; m < kRows; ++m) {
         const int8x8_t unit = broadcast_unit(rows + m * tile.activation_stride + 4 * step);
         found[m].of[0] = vmlal_s8(found[m].of[0], vget_low_s8(a), unit);
         found[m].of[1] = vmlal_s8(found[m].of[1], vget_high_s8(a), unit);

@@ -14,9 +14,9 @@ inline void gemv_dot_t2(const std::uint8_t* blocks, const std::int8_t* activatio
     for (std::size_t at = 0; at < kChunk; at += 16) {
       int8x16_t values[4];
       for (std::size_t digit = 0; digit < 4; ++digit) values[digit] = vld1q_s8(activations + digit * kChunk + at);
-      for (std::size_t row = 0; row < kGroup; ++row) {
+      TERNARY_UNROLL for (std::size_t row = 0; row < kGroup; ++row) {
         const Digits digits(vld1q_u8(blocks + row * kChunk + at));
-        for (std::size_t digit = 0; digit < 4; ++digit)
+        TERNARY_UNROLL for (std::size_t digit = 0; digit < 4; ++digit)
           found[row] = vdotq_s32(found[row], digits.at[digit], values[digit]);
       }
     }

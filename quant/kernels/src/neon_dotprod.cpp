@@ -17,7 +17,7 @@ template <int kLane, std::size_t kRows>
 inline void add_step(const std::uint8_t* panel, const int8x16_t (&values)[kRows], int32x4_t (&found)[kRows][2]) {
   const int8x16_t a = vld1q_s8(reinterpret_cast<const std::int8_t*>(panel));
   const int8x16_t b = vld1q_s8(reinterpret_cast<const std::int8_t*>(panel + 16));
-  for (std::size_t m = 0; m < kRows; ++m) {
+  TERNARY_UNROLL for (std::size_t m = 0; m < kRows; ++m) {
     found[m][0] = vdotq_laneq_s32(found[m][0], a, values[m], kLane);
     found[m][1] = vdotq_laneq_s32(found[m][1], b, values[m], kLane);
   }
@@ -34,7 +34,7 @@ void multiply_rows(const Tile& tile, std::size_t first) {
   for (std::size_t run = 0; run < tile.runs; ++run, rows += tile.run_stride) {
     std::size_t step = 0;
     for (; step + 4 <= tile.steps; step += 4, panel += 4 * kStep) {
-      for (std::size_t m = 0; m < kRows; ++m) values[m] = vld1q_s8(rows + m * tile.activation_stride + 4 * step);
+      TERNARY_UNROLL for (std::size_t m = 0; m < kRows; ++m) values[m] = vld1q_s8(rows + m * tile.activation_stride + 4 * step);
       add_step<0, kRows>(panel, values, found);
       add_step<1, kRows>(panel + kStep, values, found);
       add_step<2, kRows>(panel + 2 * kStep, values, found);

@@ -39,9 +39,9 @@ void multiply_pairs(const Tile& tile, std::size_t first, std::size_t rows) {
   for (std::size_t run = 0; run < tile.runs; ++run)
     for (std::size_t step = 0; step < tile.steps; ++step, panel += kUnit * kGroup) {
       const std::size_t at = run * tile.run_stride + step * kUnit;
-      for (std::size_t pair = 0; pair < kPairs; ++pair) {
+      TERNARY_UNROLL for (std::size_t pair = 0; pair < kPairs; ++pair) {
         const int8x16_t values = vcombine_s8(vld1_s8(from[2 * pair] + at), vld1_s8(from[2 * pair + 1] + at));
-        for (std::size_t channels = 0; channels < 4; ++channels) {
+        TERNARY_UNROLL for (std::size_t channels = 0; channels < 4; ++channels) {
           const int8x16_t codes = vld1q_s8(reinterpret_cast<const std::int8_t*>(panel + 16 * channels));
           found[pair][channels] = vmmlaq_s32(found[pair][channels], codes, values);
         }

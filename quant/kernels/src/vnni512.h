@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "lanes256.h"
 #include "panel256.h"
 #include "path.h"
 #include "x86.h"
@@ -14,19 +15,15 @@ inline __m512i load512(const void* at) { return _mm512_loadu_si512(at); }
 
 inline __m512i and512(__m512i a, __m512i b) { return _mm512_and_si512(a, b); }
 
-inline std::int32_t sum_lanes(__m512i v) {
-  alignas(64) std::int32_t lanes[16];
-  _mm512_store_si512(lanes, v);
-  std::uint32_t sum = 0;
-  for (const std::int32_t lane : lanes) sum += static_cast<std::uint32_t>(lane);
-  return static_cast<std::int32_t>(sum);
-}
-
 // The sums of eight channels from those of the digits 0, 2 (and 4), and of 1 and 3, which are four times too large:
 // within a lane 8 * 128 * 2^24 / 2 / 16 = 2^29.
 inline void fold512(const __m512i (&low)[kGroup], const __m512i (&high)[kGroup], std::int32_t* sums) {
-  for (std::size_t row = 0; row < kGroup; ++row)
-    sums[row] = sum_lanes(_mm512_add_epi32(low[row], _mm512_srai_epi32(high[row], 2)));
+  __m256i halves[kGroup];
+  TERNARY_UNROLL for (std::size_t row = 0; row < kGroup; ++row) {
+    const __m512i sum = _mm512_add_epi32(low[row], _mm512_srai_epi32(high[row], 2));
+    halves[row] = _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
+  }
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums), sum_lanes(halves));
 }
 
 inline void gemv512_t2(const std::uint8_t* blocks, const std::int8_t* activations, std::size_t chunks,
@@ -49,7 +46,7 @@ inline void gemv512_t2(const std::uint8_t* blocks, const std::int8_t* activation
   fold512(low, high, sums);
 }
 
-constexpr std::size_t kChannels512 = 16;
+constexpr std::size_t kChannels512 = 32;  // of a panel
 
 inline __m512i broadcast512(const std::int8_t* at) {
   std::int32_t unit;
@@ -61,23 +58,26 @@ template <std::size_t kRows>
 inline void multiply512_rows(const Tile& tile, std::size_t first) {
   const std::int8_t* rows = tile.activations + first * tile.activation_stride;
   const std::uint8_t* panel = tile.panel;
-  __m512i found[kRows];
-  for (auto& row : found) row = _mm512_setzero_si512();
+  __m512i found[kRows][2];
+  for (auto& row : found) row[0] = row[1] = _mm512_setzero_si512();
   for (std::size_t run = 0; run < tile.runs; ++run, rows += tile.run_stride)
     for (std::size_t step = 0; step < tile.steps; ++step, panel += 4 * kChannels512) {
-      const __m512i codes = load512(panel);
-      for (std::size_t m = 0; m < kRows; ++m)
-        found[m] = _mm512_dpbusd_epi32(found[m], codes, broadcast512(rows + m * tile.activation_stride + 4 * step));
+      const __m512i a = load512(panel), b = load512(panel + 64);
+      TERNARY_UNROLL for (std::size_t m = 0; m < kRows; ++m) {
+        const __m512i unit = broadcast512(rows + m * tile.activation_stride + 4 * step);
+        found[m][0] = _mm512_dpbusd_epi32(found[m][0], a, unit);
+        found[m][1] = _mm512_dpbusd_epi32(found[m][1], b, unit);
+      }
     }
-  for (std::size_t m = 0; m < kRows; ++m) {
-    std::int32_t* at = tile.sums + (first + m) * kChannels512;
-    _mm512_storeu_si512(at, _mm512_add_epi32(load512(at), found[m]));
-  }
+  for (std::size_t m = 0; m < kRows; ++m)
+    for (std::size_t half = 0; half < 2; ++half) {
+      std::int32_t* at = tile.sums + (first + m) * kChannels512 + 16 * half;
+      _mm512_storeu_si512(at, _mm512_add_epi32(load512(at), found[m][half]));
+    }
 }
 
 inline void multiply512(const Tile& tile) {
   std::size_t first = 0;
-  for (; first + 16 <= tile.rows; first += 16) multiply512_rows<16>(tile, first);
   for (; first + 8 <= tile.rows; first += 8) multiply512_rows<8>(tile, first);
   for (; first + 4 <= tile.rows; first += 4) multiply512_rows<4>(tile, first);
   for (; first < tile.rows; ++first) multiply512_rows<1>(tile, first);
