@@ -53,15 +53,16 @@ class TernaryKernel:
     for other than 1 to 256 threads. It never changes and may be used by several threads at once.
     """
 
-    __slots__ = ("__weakref__", "_handle", "_info", "_pool")
+    __slots__ = ("__weakref__", "_handle", "_info", "_threads")
 
     def __init__(self, packed: Packed | NDArray[np.uint8], *, path: str | None = None, threads: int = 1) -> None:
         if path is not None and path not in compiled_paths():
             raise UnknownName("kernel path", path, compiled_paths())
         data, handle = bytes_of(packed), ctypes.c_void_p()
-        self._pool = pool(threads)
+        pool(threads)  # refuses what cannot be
+        self._threads = threads
         forced = None if path is None else path.encode()
-        call("ternary_load", data.ctypes.data, len(packed), forced, ctypes.byref(handle))
+        call("ternary_load", data.ctypes.data, data.size, forced, ctypes.byref(handle))
         self._handle, self._info = handle, Info()
         weakref.finalize(self, library().ternary_free, handle)
         library().ternary_describe(handle, ctypes.byref(self._info))
@@ -152,7 +153,7 @@ class TernaryKernel:
         return sums
 
     def _call(self, name: str, *arguments: object) -> None:
-        call(name, self._handle, self._pool, *arguments)
+        call(name, self._handle, pool(self._threads), *arguments)
 
     def _rows_of(self, activations: NDArray[Any], dtype: type[np.generic] = np.int8) -> NDArray[Any]:
         values = _checked(activations, dtype)

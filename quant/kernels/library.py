@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 from collections.abc import Callable
 from ctypes import POINTER, c_char, c_char_p, c_float, c_int, c_int8, c_int32, c_int64, c_size_t, c_uint32, c_void_p
 
@@ -122,11 +123,14 @@ def call(name: str, *arguments: object) -> None:
         raise _ERRORS[status](error.message.decode("utf-8", "replace"))
 
 
-@functools.cache
 def pool(threads: int) -> c_void_p | None:
     """Return the pool of so many threads, which all kernels share; raises UsageError unless they are 1 to 256."""
-    if threads == 1:
-        return None
+    return None if threads == 1 else _pool(threads, os.getpid())
+
+
+@functools.cache
+def _pool(threads: int, process: int) -> c_void_p:
+    """Make a pool for this process: threads do not survive a fork."""
     made = c_void_p()
     try:
         call("ternary_pool_create", threads, ctypes.byref(made))

@@ -34,15 +34,14 @@ def encode(tensor: TernaryTensor, layout: Layout) -> bytes:
 def decode(packed: Packed) -> TernaryTensor:
     """Return the tensor that bytes hold; raises PackedError for anything that is no packed tensor."""
     data, info = bytes_of(packed), Info()
-    size = len(packed)
-    call("ternary_decode", data.ctypes.data, size, ctypes.byref(info), None, None)
+    call("ternary_decode", data.ctypes.data, data.size, ctypes.byref(info), None, None)
     channels, inputs, *inner = info.sizes
     rows = np.empty((channels, *inner, inputs), np.int8)
     scale = np.empty(channels, np.float32)
-    call("ternary_decode", data.ctypes.data, size, None, rows.ctypes.data, scale.ctypes.data)
+    call("ternary_decode", data.ctypes.data, data.size, None, rows.ctypes.data, scale.ctypes.data)
     return TernaryTensor(np.moveaxis(rows, -1, 1), scale)
 
 
 def bytes_of(packed: Packed | NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return packed bytes as an array of at least one value, so that it has an address."""
-    return np.frombuffer(packed, np.uint8) if len(packed) else np.zeros(1, np.uint8)
+    """Return packed bytes as an array."""
+    return np.frombuffer(packed, np.uint8) if len(packed) else np.empty(0, np.uint8)

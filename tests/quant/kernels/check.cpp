@@ -133,7 +133,7 @@ void check_shapes(Context& context, Random& random) {
   const Tensor wide = random_tensor({33, 96}, random);
   for (std::size_t rows = 1; rows <= 20; ++rows)
     check_product(context, wide, 2, random_activations(rows * 96, random), rows);
-  for (const std::size_t rows : {127, 300})
+  for (const std::size_t rows : {127, 300, 1700})
     check_product(context, wide, 5, random_activations(rows * 96, random), rows);
 }
 

@@ -41,7 +41,7 @@ def test_sums_are_exact_whatever_the_number_of_columns(path: str, layout: Layout
         assert np.array_equal(kernel.accumulate(activations), _sums(tensor, activations))
 
 
-@pytest.mark.parametrize("rows", [*range(1, 21), 64, 129, 300])
+@pytest.mark.parametrize("rows", [*range(1, 21), 64, 129, 300, 2000])
 def test_sums_are_exact_whatever_the_number_of_rows(path: str, rows: int) -> None:
     tensor, activations = _tensor((43, 333)), _activations((rows, 333))
     for threads in (1, 3):
