@@ -55,18 +55,27 @@ void multiply_rows(const Tile& tile, std::size_t first) {
   add_to_sums<Ops, kRows>(found, sums);
 }
 
+constexpr std::size_t kMostRows = 6;  // of which the sums fit into registers
+
 template <class Ops>
-void multiply256(const Tile& tile) {
-  constexpr std::size_t kMost = 6;
-  std::size_t first = 0;
-  for (; first + kMost <= tile.rows; first += kMost) multiply_rows<Ops, kMost>(tile, first);
-  switch (tile.rows - first) {
+void multiply_some(const Tile& tile, std::size_t first, std::size_t rows) {
+  switch (rows) {
+    case 6: return multiply_rows<Ops, 6>(tile, first);
     case 5: return multiply_rows<Ops, 5>(tile, first);
     case 4: return multiply_rows<Ops, 4>(tile, first);
     case 3: return multiply_rows<Ops, 3>(tile, first);
     case 2: return multiply_rows<Ops, 2>(tile, first);
-    case 1: return multiply_rows<Ops, 1>(tile, first);
-    default: return;
+    default: return multiply_rows<Ops, 1>(tile, first);
+  }
+}
+
+// The last rows are shared out evenly: 4 and 4 take less time than 6 and 2.
+template <class Ops>
+void multiply256(const Tile& tile) {
+  for (std::size_t first = 0, rows = 0; first < tile.rows; first += rows) {
+    const std::size_t left = tile.rows - first;
+    rows = left >= 2 * kMostRows ? kMostRows : left > kMostRows ? (left + 1) / 2 : left;
+    multiply_some<Ops>(tile, first, rows);
   }
 }
 
