@@ -18,7 +18,10 @@ help:
 	@echo "make quantization  what every precision costs every model: docs/quantization.md"
 	@echo "make schema    write schema/*.json from the types"
 
-$(READY): requirements.lock pyproject.toml
+# The installation compiles the ternary kernels, where there is a C++ compiler.
+KERNELS := setup.py quant/kernels/compile.py $(wildcard quant/kernels/src/* quant/kernels/include/*)
+
+$(READY): requirements.lock pyproject.toml $(KERNELS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed; set PYTHON=/path/to/python3.11"; exit 3; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
