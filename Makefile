@@ -30,7 +30,7 @@ $(READY): requirements.lock pyproject.toml $(KERNELS)
 
 setup: system $(READY)
 
-# mediapipe loads the system's GL libraries even to run on the CPU.
+# mediapipe loads the system's GL libraries even to run on the CPU; the ternary kernels are compiled.
 system:
 	@sh scripts/system-packages
 
@@ -48,12 +48,14 @@ check: $(READY)
 	$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not full"
 
 test: setup
+	@sh scripts/system-packages tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not full" --durations=40
 
 test-all: setup
+	@sh scripts/system-packages tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 bench: setup

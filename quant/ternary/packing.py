@@ -72,6 +72,8 @@ def unpack(packed: bytes | bytearray | memoryview) -> TernaryTensor:
     layout, shape = _read_header(data)
     channels, columns = shape[0], math.prod(shape[1:])
     scales = np.frombuffer(data, "<f4", channels, _HEADER.size)
+    if any(data[_HEADER.size + 4 * channels : _codes_at(4 * channels)]):
+        raise PackedError("bytes between the scales and the codes are not 0: the tensor was damaged")
     row_bytes = -(-columns // _TRITS[layout])
     codes = np.frombuffer(data, np.uint8, channels * row_bytes, _codes_at(4 * channels))
     trits = _decode(_separate(codes, channels, row_bytes), layout, columns)

@@ -113,7 +113,8 @@ def _sealed(data: bytearray) -> bytes:
         (0, b"EDKX", "begins with"), (4, b"\x02", "version 2"), (5, b"\x03", "layout 3"), (6, b"\x01", "1 dimensions"),
         (7, b"\x01", "must be 0"), (8, struct.pack("<I", 0), "shape"), (8, struct.pack("<I", 1 << 31), "cut off or"),
         (50, b"\x01", "must be 0"), (64, struct.pack("<f", -1.0), "positive"), (64, struct.pack("<f", 0), "positive"),
-        (64, struct.pack("<f", float("nan")), "finite"), (128, b"\xff", "holds no trits"), (128, b"\x00", "not 0"),
+        (64, struct.pack("<f", float("nan")), "finite"), (100, b"\x01", "between"), (128, b"\xff", "holds no trits"),
+        (128, b"\x00", "not 0"),
     ],
 )  # fmt: skip
 def test_each_wrong_field_is_named_although_the_checksum_fits(offset: int, value: bytes, words: str) -> None:
