@@ -79,6 +79,9 @@ class PerChannelTernaryObserver(PerChannelMinMaxObserver):
     Its name tells torchao to say which axis the channels are on: it reads "PerChannel" in it.
     """
 
+    min_val: Tensor
+    max_val: Tensor
+
     def forward(self, x_orig: Tensor) -> Tensor:
         """Read the scales off the weight and pass it on; raises NotTernary if a pass has made it something else."""
         if not self.max_val.numel():  # the weight is the same for every calibration input

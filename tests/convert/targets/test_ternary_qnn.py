@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from convert.build import Build, compile_in_child, run_build
+from convert.build import Build, run_build
 from convert.export import export
 from convert.passes import optimize
 from convert.prepare import prepare
@@ -172,7 +172,13 @@ def test_pictures_are_prepared_for_ternary_where_it_measures_ranges() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("chip", "forms"), [("SM8650", {"int2": 3, "int8": 2}), ("SM8450", {"int4": 3, "int8": 2})])
+@pytest.mark.parametrize(
+    ("chip", "forms"),
+    [
+        ("SM8650", {"int2": 3, "int8": 2}),
+        pytest.param("SM8450", {"int4": 3, "int8": 2}, marks=pytest.mark.full),
+    ],
+)
 def test_every_layer_computes_the_same_on_the_emulator(
     chip: str, forms: dict[str, int], tmp_path: Path, photos: tuple[Path, ...], sdk: SdkVariables
 ) -> None:
@@ -201,7 +207,6 @@ def test_two_bits_are_stored_in_two_bits(tmp_path: Path, photos: tuple[Path, ...
     assert report.status == "ok", report.reason
     assert report.parity is not None
     assert report.parity.outputs[0].max_abs <= 0.01 * report.parity.outputs[0].scale
-    wide = Build(target="executorch-qnn:SM8650", precision="w8a16")
-    compile_in_child(wide, tmp_path / "prepared", tmp_path / "wide", tmp_path / "log.txt")
-    saved = (tmp_path / "wide" / "model.pte").stat().st_size - (report.bytes or 0)
-    assert saved == pytest.approx(256 * 256 * 9 * 6 / 8, rel=0.02)
+    weights, context = 256 * 256 * 9, 80_000  # bytes of what every context has; 8-bit weights would take 590 kB
+    assert report.bytes is not None
+    assert report.bytes < weights / 4 + context
