@@ -207,6 +207,6 @@ def test_two_bits_are_stored_in_two_bits(tmp_path: Path, photos: tuple[Path, ...
     assert report.status == "ok", report.reason
     assert report.parity is not None
     assert report.parity.outputs[0].max_abs <= 0.01 * report.parity.outputs[0].scale
-    weights, context = 256 * 256 * 9, 80_000  # bytes of what every context has; 8-bit weights would take 590 kB
+    weights, rest = 256 * 256 * 9, 100_000  # bytes: the stem, and what every context has; in 8 bits it is 590 kB
     assert report.bytes is not None
-    assert report.bytes < weights / 4 + context
+    assert report.bytes < weights / 4 + rest
