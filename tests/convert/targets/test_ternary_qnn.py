@@ -108,6 +108,15 @@ def test_every_layer_gets_the_densest_form_that_its_chip_computes() -> None:
         assert list(choose_forms(made, version).values()) == [narrow, "int8", narrow, "int8", narrow]
 
 
+def test_a_transposed_convolution_in_groups_is_refused() -> None:
+    from convert.targets._qnn_ternary import choose_forms
+
+    layer = nn.ConvTranspose2d(4, 4, 2, 2, groups=2)
+    ternarize(layer, 1)
+    with pytest.raises(Refused, match="groups=1.*fp16"):
+        choose_forms(program(nn.Sequential(nn.Conv2d(3, 4, 1), layer)), 75)
+
+
 @given(st.data())
 def test_codes_times_scales_are_the_weight(data: st.DataObject) -> None:
     from convert.targets._qnn_ternary import FORMS as KNOWN
