@@ -17,7 +17,6 @@ from convert.program import Program, load_program, program_digest
 from convert.targets import TARGETS, Compiled, Target
 from edge.artifact import Artifact, Manifest, encode_json, list_files, write_atomic, write_manifest
 from edge.delegation import DELEGATION, DelegationReport, summarize
-from quant.precision import PRECISIONS
 from quant.recipe import Recipe
 
 
@@ -25,7 +24,7 @@ def compile_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Compile the program of a prepared folder; the child-process side of `compile_program`."""
     prepared = Path(payload["prepared"])
     program = load_program(prepared)
-    if PRECISIONS[payload["precision"]].calibrated:
+    if TARGETS[payload["target"]].measures(payload["precision"]):
         program = replace(program, calibration=calibration_inputs(prepared))
         check_activations(program)
     program = replace(program, recipe=msgspec.convert(payload["recipe"], Recipe))

@@ -40,6 +40,8 @@ def ternary_layers(program: Program) -> tuple[TernaryLayer, ...]:
             tensor = ternary_of(weight.float().cpu().numpy(), axis=layer.channel_axis)
         except NotTernary:
             continue
+        if tensor.columns == 1:  # any weight is: a normalisation as a depthwise convolution, for one
+            continue
         found.append(TernaryLayer(layer.name, base_name(nodes[layer.name]), target, layer.channel_axis, tensor))
     if not found:
         raise Refused(

@@ -25,11 +25,11 @@ from convert.delegation import count_macs, operator_name
 from convert.passes import optimize
 from convert.program import Program, load_program
 from convert.reference import Arrays, Reference, Sample, read_reference
+from convert.targets import TARGETS
 from convert.verify import relayout
 from edge.artifact import Artifact, read_manifest
 from edge.errors import UsageError
 from edge.runtimes._taps import READERS, Tap, Taps, read_taps, relative_difference
-from quant.precision import PRECISIONS
 
 MAX = sys.float_info.max  # JSON has no infinity
 _PASSES_KEEP = 1e-3  # of the rms: what the passes may change in an output
@@ -44,7 +44,8 @@ def trace_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     artifact = read_manifest(Path(payload["artifact"]))
     prepared, folder = Path(payload["prepared"]), Path(payload["folder"])
     program = load_program(prepared)
-    if PRECISIONS[artifact.manifest.precision].calibrated:
+    manifest = artifact.manifest
+    if TARGETS[manifest.target].measures(manifest.precision):
         program = replace(program, calibration=calibration_inputs(prepared))
     sample = _sample(read_reference(prepared), Path(payload["image"]) if payload["image"] else None)
     wrong = payload.get("compiled_from")

@@ -14,6 +14,7 @@ from edge.errors import MissingError, Refused
 from edge.registry import Registry
 from edge.sdk import SDKS
 from edge.versions import installed_version
+from quant.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from convert.program import Program
@@ -58,6 +59,8 @@ class Target:
     unit: Unit = "cpu"  # what the artifact is made for
     tasks: tuple[str, ...] = ()  # empty: any task
     sdks: tuple[str, ...] = ()  # names in edge.sdk
+    calibrated: tuple[str, ...] = ()  # precisions that need pictures here, though not everywhere
+    refused: Mapping[str, str] = field(default_factory=dict)  # precision → why not, and the nearest thing
     probe: Probe = field(repr=False, default=nothing_missing)  # "<what is missing>: <command>" beyond packages, or ""
     rank: int = 0  # among its family's chips; 0 stands for the family
     compile: Compile = field(repr=False)
@@ -71,6 +74,10 @@ class Target:
     def chip(self) -> str:
         """Return the chip that the id names, or an empty string."""
         return self.id.partition(":")[2]
+
+    def measures(self, precision: str) -> bool:
+        """Say whether this target measures the range of activations on pictures for a precision."""
+        return precision in self.calibrated or PRECISIONS[precision].calibrated
 
     def missing_packages(self) -> tuple[str, ...]:
         """Return the distributions that are not installed."""
@@ -98,7 +105,8 @@ class Target:
                 "litert-cpu takes any task"
             )
         if precision not in self.precisions:
-            raise Refused(f"{self.id} has no precision {precision!r}; it has {', '.join(self.precisions)}")
+            why = self.refused.get(precision, f"it has {', '.join(self.precisions)}")
+            raise Refused(f"{self.id} has no precision {precision!r}; {why}")
         if (status := self.status()) != "ready":
             raise MissingError(f"{self.id} {status}")
 
@@ -118,6 +126,8 @@ class Traits(TypedDict, total=False):
     unit: Unit
     tasks: tuple[str, ...]
     sdks: tuple[str, ...]
+    calibrated: tuple[str, ...]
+    refused: Mapping[str, str]
     probe: Probe
 
 

@@ -25,13 +25,13 @@ def insert_pairs(program: Any, pairs: Sequence[Pair], codes: Mapping[str, Codes]
         value, chosen = variables[pair.value], codes[pair.value]
         names = sorted((reader.name for reader in pair.readers), key=order.__getitem__)
         scale, zero_point = _scale(value, chosen), np.int8(chosen.zero_point)
-        with block, _origin():
+        with block, no_origin():
             quantized = mb.quantize(
                 input=value, scale=scale, zero_point=zero_point, output_dtype="int8", before_op=operations[names[0]]
             )
             rounded = mb.dequantize(input=quantized, scale=scale, zero_point=zero_point, before_op=operations[names[0]])
         for name in names:
-            _exchange(operations[name], value, rounded)
+            exchange(operations[name], value, rounded)
 
 
 def _operations(block: Any) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def _name(operation: Any) -> str:
     return str(operation.outputs[0].name)
 
 
-def _origin() -> Any:
+def no_origin() -> Any:
     """Say that what is built inside comes from no line of the model: coremltools asks where every operation is from."""
     from coremltools.converters.mil import Builder as mb
     from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
@@ -58,7 +58,7 @@ def _scale(value: Any, codes: Codes) -> Any:
     return types.nptype_from_builtin(value.dtype)(codes.scale)
 
 
-def _exchange(operation: Any, old: Any, new: Any) -> None:
+def exchange(operation: Any, old: Any, new: Any) -> None:
     changed = {}
     for key, given in operation.inputs.items():
         if isinstance(given, (list, tuple)):
@@ -82,14 +82,14 @@ def compress_weights(program: Any, chosen: Set[str]) -> int:
             continue  # two operations share it, and it is compressed already
         axis = 1 if operation.op_type == "conv_transpose" else 0
         data, scale = quantize_channels(weight.val, axis)
-        with block, _origin():
+        with block, no_origin():
             compressed = mb.constexpr_affine_dequantize(
                 quantized_data=data, scale=scale, zero_point=np.zeros_like(scale, np.int8), axis=np.int32(axis),
                 before_op=weight.op, name=f"{weight.op.name}_quantized",
             )  # fmt: skip
         for reader in list(weight.child_ops):
             if _name(reader) in chosen:
-                _exchange(reader, weight, compressed)
+                exchange(reader, weight, compressed)
         if not weight.child_ops:
             block.remove_ops([weight.op])
         count += 1
@@ -124,7 +124,7 @@ def shift_biases(program: Any, shifts: Mapping[str, Tensor]) -> None:
     operations = _operations(block)
     for name, bias in biases(program, shifts.keys()).items():
         value = (bias.val.astype(np.float32) + shifts[name].numpy()).astype(bias.val.dtype)
-        with block, _origin():
+        with block, no_origin():
             replaced = mb.const(val=value, before_op=bias.op, name=f"{bias.op.name}_corrected")
-        _exchange(operations[name], bias, replaced)
+        exchange(operations[name], bias, replaced)
         block.remove_ops([bias.op])

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # iOS 16 is the first whose programs may be fp16 from end to end and hold compressed weights, and it still runs on
 # every phone with a Neural Engine that programs can use (A11 and later). Values in 8 bits need iOS 17, palettes for
 # groups of channels iOS 18.
-_MINIMUM = {"int8": "iOS17", "mixed": "iOS17", "w4": "iOS18"}
+_MINIMUM = {"int8": "iOS17", "mixed": "iOS17", "w4": "iOS18", "ternary": "iOS18"}
 _OLDEST = "iOS16"
 _MIN_RUNTIME = {"iOS16": "iOS 16 / macOS 13", "iOS17": "iOS 17 / macOS 14", "iOS18": "iOS 18 / macOS 15"}
 _CALIBRATED = ("int8", "mixed")
@@ -41,7 +41,7 @@ _ARRAY_TYPES: dict[DType, DType] = {"float32": "float32", "float16": "float16", 
     "coreml",
     runtime="coreml",
     summary="Core ML ML program (.mlpackage) for iPhone, iPad and Mac: CPU, GPU and Neural Engine",
-    precisions=("fp32", "fp16", "int8", "w8", "w4", "mixed"),
+    precisions=("fp32", "fp16", "int8", "w8", "w4", "mixed", "ternary"),
     packages=("coremltools",),
     extra="coreml",
     execution="native" if sys.platform == "darwin" else "reference",
@@ -53,6 +53,9 @@ def compile(program: Program, precision: str, folder: Path) -> Compiled:
     `int8` computes convolutions, matrix products with weights, pools and sums in 8 bits, except those that the recipe
     keeps in `mixed`: they and everything else are computed in float16, as the models with compressed weights are.
 
+    `ternary` computes in float16 if that holds every scale of the ternary weights exactly, otherwise in float32, which
+    is exact but which the Neural Engine does not compute.
+
     Core ML takes the whole graph and divides it between Neural Engine, GPU and CPU on the device, which cannot be
     known here: the report counts it as the NPU's.
 
@@ -61,15 +64,15 @@ def compile(program: Program, precision: str, folder: Path) -> Compiled:
     """
     inputs, outputs = (_interface(specs) for specs in (program.contract.inputs, program.contract.outputs))
     _check_recipe(program, precision)
-    minimum = _MINIMUM.get(precision, _OLDEST)
+    minimum, compute = _MINIMUM.get(precision, _OLDEST), _compute(program, precision)
     with quiet_coremltools(), _failures(program):
-        model, done = _build(program, precision, minimum, inputs, outputs)
+        model, done = _build(program, precision, compute, minimum, inputs, outputs)
         _describe(model, program, precision)
         save_package(model, folder / PACKAGE)
     options = {
         "convert_to": "mlprogram",
         "minimum_deployment_target": minimum,
-        "compute_precision": _compute(precision),
+        "compute_precision": compute,
         **done,
     }
     return Compiled(
@@ -81,7 +84,12 @@ def compile(program: Program, precision: str, folder: Path) -> Compiled:
     )
 
 
-def _compute(precision: str) -> str:
+def _compute(program: Program, precision: str) -> str:
+    """Return the type to compute in: ternary weights stay what they are, so their scales have a say in it."""
+    from convert.targets._coreml_ternary import scales_in_half
+
+    if precision == "ternary":
+        return "fp16" if scales_in_half(program) else "fp32"
     return "fp32" if precision == "fp32" else "fp16"
 
 
@@ -107,17 +115,26 @@ def _interface(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
 
 
 def _build(
-    program: Program, precision: str, minimum: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+    program: Program,
+    precision: str,
+    compute: str,
+    minimum: str,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
 ) -> tuple[Any, dict[str, str | int | float | bool]]:
     """Return the model, and what was done beyond the conversion."""
+    from convert.targets._coreml_ternary import encode_ternary
     from convert.targets._coreml_weights import OPTIONS, compress
     from convert.targets._pt2e_weights import fitted
 
     if precision in _CALIBRATED:
         program = fitted(program, program.recipe.kept)
-    converted = _convert(program, _compute(precision), minimum, inputs, outputs)
+    converted = _convert(program, compute, minimum, inputs, outputs)
     if precision in _CALIBRATED:
         done = _quantize(program, converted, minimum, inputs)
+        return _to_model(converted, minimum), done
+    if precision == "ternary":
+        done = encode_ternary(converted)
         return _to_model(converted, minimum), done
     model = _to_model(converted, minimum)
     if precision in OPTIONS:

@@ -24,6 +24,7 @@ CHIPS = ("G5", "G3", "G4", "G6")
     extra="litert",
     execution="reference",
     sdks=("google-tensor-sdk",),
+    refused={"ternary": "Google's compiler takes no weights of 2 bits; the nearest here is int8"},
 )
 def litert_google_tensor(program: Program, precision: str, folder: Path, chip: str) -> Compiled:
     """Write model.tflite for the NPU, and reference.tflite, the int8 graph it was made of."""

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     extra="onnx",
     execution="emulated",
     sdks=("qnn-2.50",),
+    refused={
+        "ternary": "ONNX Runtime's QNN provider reads codes of 2 and 4 bits without their sign and computes something "
+        "else without a word; the nearest here is int8, and executorch-qnn has ternary"
+    },
 )
 def onnx_qnn(program: Program, precision: str, folder: Path, chip: str) -> Compiled:
     """Write model.onnx: one file that holds the chip's context binary; inputs and outputs stay as in the contract.

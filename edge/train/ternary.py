@@ -13,7 +13,7 @@ from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantiza
 from convert.passes._rewrite import aten
 from edge.errors import Refused
 from edge.train.rounding import Phase
-from quant.ternary.rounding import trits_and_scale
+from quant.ternary.rounding import half_scale, trits_and_scale
 
 LEAST_CHANNELS = 32  # a narrower layer holds too few weights to gain, and loses most
 _CONVOLUTIONS = (aten.conv2d.default, aten.conv2d.padding)
@@ -45,7 +45,7 @@ def ternary(weight: Tensor) -> Tensor:
     """Return the nearest ternary weight with a scale per output channel, the first dimension; without gradients."""
     with torch.no_grad():
         trits, scale = trits_and_scale(weight)
-        return trits * scale.reshape(-1, *[1] * (weight.dim() - 1))
+        return trits * half_scale(scale).reshape(-1, *[1] * (weight.dim() - 1))
 
 
 class TernaryQuantizer(Quantizer):
@@ -114,7 +114,7 @@ def _unfolded(weight: Tensor, factors: Tensor | None) -> Tensor:
     aligned = None if factors is None else factors.reshape(-1, *[1] * (weight.dim() - 1))
     trits, scale = trits_and_scale(weight if aligned is None else weight * aligned)
     if factors is None or aligned is None:
-        return trits * scale.reshape(-1, *[1] * (weight.dim() - 1))
+        return trits * half_scale(scale).reshape(-1, *[1] * (weight.dim() - 1))
     magnitude = scale / factors.abs().clamp_min(_LEAST_FACTOR)
     return trits * aligned.sign() * magnitude.reshape(aligned.shape)
 

@@ -39,6 +39,7 @@ DEFAULT_LIMITS: Mapping[str, Limits] = {
     "int8": _EIGHT_BITS,
     "mixed": _EIGHT_BITS,
     "int8-dynamic": _EIGHT_BITS,
+    "ternary": _EIGHT_BITS,  # of activations, where the form of the weights asks for it
     "w4": _EIGHT_BITS,
     "w8": _EIGHT_BIT_WEIGHTS,
     "w8a16": _EIGHT_BIT_WEIGHTS,

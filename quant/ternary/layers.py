@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge.errors import UsageError
-from quant.ternary.rounding import Method, round_activations, straight_through, trits_and_scale
+from quant.ternary.rounding import Method, half_scale, round_activations, straight_through, trits_and_scale
 
 Choice = Callable[[str, nn.Module], bool]
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
@@ -48,12 +48,13 @@ class _Ternary(nn.Module):
         return self.weight + self.warmup * (rounded - self.weight)
 
     def frozen_weight(self) -> Tensor:
-        """Return trits × scale, exact in float32."""
+        """Return trits × scale, exact in float32, and in float16 too if that holds numbers of the scale's size."""
         scale = self._positive_scale().detach().float().reshape(-1, *[1] * (self.weight.dim() - 1))
         return (self.weight.detach().float() / scale).clamp(-1, 1).round() * scale
 
     def _positive_scale(self) -> Tensor:
-        return self.scale.abs().clamp_min(torch.finfo(torch.float32).tiny)
+        positive = self.scale.abs().clamp_min(torch.finfo(torch.float32).tiny)
+        return half_scale(positive).detach() + (positive - positive.detach())  # exact, and with a gradient
 
 
 class TernaryLinear(_Ternary):

@@ -32,6 +32,12 @@ def trits_and_scale(weight: Tensor, method: Method = "twn", *, axis: int = 0) ->
     return trits, torch.where(count > 0, left, mean).flatten()
 
 
+def half_scale(scale: Tensor) -> Tensor:
+    """Return scales rounded to float16 where that holds them: who computes in float16 then has the weight exactly."""
+    rounded = scale.to(torch.float16).to(scale.dtype)
+    return torch.where(rounded.isfinite() & (rounded > 0), rounded, scale)
+
+
 def straight_through(weight: Tensor, scale: Tensor, *, axis: int = 0) -> Tensor:
     """Return scale × trits of a weight whose trits are its nearest multiples of the scale (out,).
 

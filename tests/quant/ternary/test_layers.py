@@ -58,6 +58,7 @@ def test_a_warm_up_begins_at_the_float_layer_and_ends_at_the_frozen_one() -> Non
     for name in ("2", "9", "11"):
         weight = frozen.get_submodule(name).weight.detach()
         assert np.array_equal(ternary_of(weight.numpy()).dequantize(), weight.numpy())
+        assert torch.equal(weight.half().float(), weight)  # for who computes in float16
     with pytest.raises(NotTernary):
         ternary_of(frozen[0].weight.detach().numpy())
 
