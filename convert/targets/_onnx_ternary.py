@@ -7,7 +7,7 @@ DequantizeLinear: ONNX Runtime computes them in float32, so that they get smalle
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -42,12 +42,14 @@ def to_ternary(program: Program) -> tuple[Any, Step]:
     Raises Refused for a program without ternary weights.
     """
     from convert.targets._kept import kept_operators
-    from convert.targets.onnx import export_onnx
+    from convert.targets._onnx_qnn_float import to_float_model
 
     kept_operators(program, "ternary")
     layers = ternary_layers(program)
-    model = export_onnx(program).model_proto
-    forms = encode(model, [layer.tensor for layer in layers])
+    source = to_float_model(program, "ternary")
+    operators = {layer.operator for layer in layers}
+    model = source.model
+    forms = encode(model, {name for name, operator in source.origins.items() if operator in operators})
     if forms["DequantizeLinear_int2"]:
         _raise_opset(model)
     options: dict[str, str | int | float | bool] = {**sorted_counts(forms), "ternary_layers": len(layers)}
@@ -63,9 +65,8 @@ def sorted_counts(forms: Mapping[str, int]) -> dict[str, int]:
     return {name: count for name, count in sorted(forms.items()) if count}
 
 
-def encode(model: Any, tensors: Iterable[TernaryTensor]) -> Counter[str]:
-    """Replace the weights that are among `tensors` in place; return how many operators have which form."""
-    known = {_key(tensor) for tensor in tensors}
+def encode(model: Any, names: Collection[str]) -> Counter[str]:
+    """Replace the ternary weights of the named nodes in place; return how many operators have which form."""
     constants = {entry.name: entry for entry in model.graph.initializer}
     coded: dict[str, _Coded | None] = {}
     forms: Counter[str] = Counter()
@@ -77,7 +78,7 @@ def encode(model: Any, tensors: Iterable[TernaryTensor]) -> Counter[str]:
             nodes.append(node)
             continue
         if name not in coded:
-            coded[name] = _coded(constants[name], readers[name], known)
+            coded[name] = _coded(constants[name], readers[name], names)
             if made := coded[name]:
                 _replace(model, constants[name], made)
                 nodes += made.before
@@ -142,11 +143,12 @@ class _Coded:
         )
 
 
-def _coded(constant: Any, readers: list[tuple[Any, int]], known: set[bytes]) -> _Coded | None:
-    """Return a weight's form, or None if it stays: not of a ternary layer, read by something else, or not smaller."""
+def _coded(constant: Any, readers: list[tuple[Any, int]], names: Collection[str]) -> _Coded | None:
+    """Return a weight's form, or None if it stays: not all its readers are named, or it is not smaller."""
     from onnx import numpy_helper
 
-    axes = {_channel_axis(node, len(constant.dims)) if position == 1 else -1 for node, position in readers}
+    own = [position == 1 and node.name in names for node, position in readers]
+    axes = {_channel_axis(node, len(constant.dims)) for node, _ in readers} if all(own) else {-1}
     if constant.data_type != 1 or len(axes) > 1 or -1 in axes:  # 1: float32
         return None
     axis = axes.pop()
@@ -154,8 +156,6 @@ def _coded(constant: Any, readers: list[tuple[Any, int]], known: set[bytes]) -> 
     try:
         tensor = ternary_of(weight, axis=axis)
     except NotTernary:
-        return None
-    if _key(tensor) not in known:
         return None
     products = all(_is_plain_product(node) for node, _ in readers)
     made = _product(constant.name, tensor) if products else _restored(constant.name, tensor, axis)
@@ -223,10 +223,6 @@ def _attribute(node: Any, name: str, default: float) -> float:
     from onnx import helper
 
     return next((helper.get_attribute_value(entry) for entry in node.attribute if entry.name == name), default)
-
-
-def _key(tensor: TernaryTensor) -> bytes:
-    return repr(tensor.shape).encode() + tensor.trits.tobytes() + tensor.scale.tobytes()
 
 
 def _raise_opset(model: Any) -> None:

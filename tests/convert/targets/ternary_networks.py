@@ -15,6 +15,7 @@ from convert.targets import TARGETS
 from convert.ternary import ternary_layers
 from edge.artifact import Artifact, Manifest, Source, list_files
 from edge.contract import Contract, TensorSpec
+from edge.delegation import summarize
 from edge.runtimes import open_session
 from quant.ternary import TernaryTensor
 
@@ -69,7 +70,7 @@ def compile_to(folder: Path, program: Program, target: str) -> Artifact:
     manifest = Manifest(
         model=program.name, task="tensors", target=target, precision="ternary", files=list_files(folder),
         inputs=compiled.inputs, outputs=compiled.outputs, steps=compiled.steps, source=program.source,
-        needs=compiled.needs,
+        needs=compiled.needs, delegation=summarize(compiled.operators, compiled.rejected),
     )  # fmt: skip
     return Artifact(folder, manifest)
 
