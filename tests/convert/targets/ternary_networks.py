@@ -66,6 +66,7 @@ def tensor_of(program: Program) -> TernaryTensor:
 
 def compile_to(folder: Path, program: Program, target: str) -> Artifact:
     """Compile to ternary and return the artifact."""
+    folder.mkdir(exist_ok=True)
     compiled = TARGETS[target].compile(program, "ternary", folder)
     manifest = Manifest(
         model=program.name, task="tensors", target=target, precision="ternary", files=list_files(folder),
