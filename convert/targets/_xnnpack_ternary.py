@@ -3,7 +3,7 @@
 XNNPACK multiplies codes of weights with 8-bit codes of activations whose ranges are taken from every input as it
 comes: linear layers have 4-bit weights, the fewest that ExecuTorch stores, convolutions 8-bit ones. It has no such
 kernel for depthwise and one-dimensional convolutions, nor for transposed ones of groups or of one output channel: these
-stay in float32.
+stay in float32, as does a convolution behind a linear layer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from convert.targets._kept import kept_operators
 from convert.ternary import TernaryLayer, ternary_layers
 from edge.artifact import Step
 from edge.errors import Refused
-from quant.layers import find_layers
+from quant.layers import base_name, find_layers
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -31,6 +31,15 @@ if TYPE_CHECKING:
 
 Form = Literal["linear_int4", "convolution_int8", "float"]
 _RANGES = {"linear_int4": (-8, 7), "convolution_int8": (-127, 127)}  # by what the partitioner knows the codes' width
+_ROWS = 3  # dimensions of a linear layer's input: with more, ExecuTorch cannot lower it beside convolutions
+# Operators whose result has the order of axes of their first argument.
+_ANY_ORDER = frozenset({
+    "conv2d", "conv_transpose2d", "batch_norm", "_native_batch_norm_legit_no_training", "dropout", "clone",
+    "relu", "relu_", "relu6", "hardtanh", "hardtanh_", "clamp", "sigmoid", "hardsigmoid", "hardswish", "leaky_relu",
+    "elu", "gelu", "silu", "tanh", "prelu", "add", "sub", "mul", "div", "minimum", "maximum", "cat",
+    "pad", "constant_pad_nd", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "upsample_bilinear2d",
+    "upsample_nearest2d",
+})  # fmt: skip
 _CODED = torch.ops.quantized_decomposed
 
 
@@ -79,7 +88,21 @@ def form_of(node: Node, layer: TernaryLayer) -> Form:
     groups = _groups(node)
     whole = layer.op == "conv2d" and (groups == 1 or inner[0] > 1)
     turned = layer.op == "conv_transpose2d" and groups == 1 and outputs > 1
-    return "convolution_int8" if small and (whole or turned) else "float"
+    return "convolution_int8" if small and (whole or turned) and _is_channels_last(node) else "float"
+
+
+def _is_channels_last(node: Node) -> bool:
+    """Tell whether all that leads to a convolution's input may be computed in channels-last order.
+
+    ExecuTorch turns the first value that its input goes back to, whatever lies between: a linear layer there would read
+    the wrong axis, and the file fails as it runs.
+    """
+    source: Any = node.args[0]
+    while isinstance(source, Node) and source.op == "call_function":
+        if base_name(source) not in _ANY_ORDER:
+            return False
+        source = source.args[0]
+    return True
 
 
 def _groups(node: Node) -> int:
@@ -97,11 +120,26 @@ def _encode(
     if (layer.weight, form) not in codes:
         with module.graph.inserting_before(first):
             codes[layer.weight, form] = _restored(module, layer, form, len(codes))
+    made = [codes[layer.weight, form]]
     with module.graph.inserting_before(node):
-        rounded = _rounded_row(module, data) if layer.op == "linear" else _rounded_whole(module, data)
-    for made in (*rounded, codes[layer.weight, form]):
-        made.meta["custom"] = dict(node.meta.get("custom", {}))  # whose part it is
-    node.args = (rounded[-1], codes[layer.weight, form], *node.args[2:])
+        if layer.op == "linear" and data.meta["val"].dim() > _ROWS:
+            data = module.graph.call_function(torch.ops.aten.reshape.default, (data, [-1, layer.tensor.columns]))
+            made += [data, _reshaped(module, node)]
+        made += _rounded_row(module, data) if layer.op == "linear" else _rounded_whole(module, data)
+    node.args = (made[-1], codes[layer.weight, form], *node.args[2:])
+    for part in made:
+        part.meta["custom"] = dict(node.meta.get("custom", {}))  # whose part it is
+
+
+def _reshaped(module: GraphModule, node: Node) -> Node:
+    """Insert what gives an operator's result the shape that it has now, and let all others read that."""
+    users = list(node.users)
+    with module.graph.inserting_after(node):
+        shape = [int(size) for size in node.meta["val"].shape]
+        result = module.graph.call_function(torch.ops.aten.reshape.default, (node, shape))
+    for user in users:
+        user.replace_input_with(node, result)
+    return result
 
 
 def _restored(module: GraphModule, layer: TernaryLayer, form: Form, index: int) -> Node:

@@ -133,6 +133,29 @@ def test_depthwise_convolutions_stay_in_float_beside_others(tmp_path):
     assert worst_error(artifact, net, contract) <= IN_8_BITS
 
 
+def test_linear_layers_over_images_beside_convolutions(tmp_path):
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.across, self.down = nn.Linear(10, 10), nn.Linear(10, 7)
+            self.conv = nn.Conv2d(8, 12, 3, padding=1)
+            for layer in (self.across, self.down, self.conv):
+                ternarize(layer.weight)
+
+        def forward(self, x):
+            return self.down(torch.relu(self.conv(self.across(x))))
+
+    net = Mixed().eval()
+    _, contract = network("conv 1x1")
+    contract = msgspec.structs.replace(contract, outputs=(TensorSpec(name="y", shape=(1, 12, 9, 7)),))
+    artifact = compile_to(tmp_path / "a", program_of(net, contract, TARGET), TARGET)
+    # ExecuTorch would fail at run time with codes in a convolution behind a linear layer.
+    assert {"linear_int4": 2, "float": 1, "ternary_layers": 3}.items() <= options_of(artifact).items()
+    assert artifact.manifest.delegation.rejected == ()
+    assert worst_error(artifact, net, contract) <= IN_8_BITS
+
+
 def test_a_weight_that_two_operators_share_is_stored_once(tmp_path):
     body, contract = network("linear", nn.Linear(24, 24))
     net = Chain(body).eval()
