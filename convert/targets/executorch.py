@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from convert.program import Program
 
 TAKEN = Placement("cpu", "XnnpackBackend")
-_QUANTIZED = ("int8", "int8-dynamic", "mixed")
+_QUANTIZED = ("int8", "int8-dynamic", "mixed", "ternary")
 
 
 @target(
     "executorch-xnnpack",
     runtime="executorch",
     summary="ExecuTorch .pte, XNNPACK on the CPU (Android, iOS, Linux)",
-    precisions=("fp32", "fp16", "int8", "int8-dynamic", "mixed"),
+    precisions=("fp32", "fp16", "int8", "int8-dynamic", "mixed", "ternary"),
     packages=("executorch",),
     extra="executorch",
     execution="native",
@@ -37,7 +37,7 @@ def compile_xnnpack(program: Program, precision: str, folder: Path) -> Compiled:
 
     XNNPACK's files keep weights as float32, so fp16 does not shrink them. int8 and mixed have float32 inputs and
     outputs too. Raises TargetError if the program cannot be quantized or lowered, Refused if a weight exceeds float16,
-    for int8 without calibration pictures, and for a recipe that does not fit.
+    for int8 without calibration pictures, for ternary without a ternary weight, and for a recipe that does not fit.
     """
     before = len(program.steps)
     if precision == "fp16":
@@ -57,6 +57,11 @@ def compile_xnnpack(program: Program, precision: str, folder: Path) -> Compiled:
 def _in_precision(program: Program, precision: str) -> tuple[ExportedProgram, tuple[Step, ...]]:
     if precision not in _QUANTIZED:
         return program.exported, ()
+    if precision == "ternary":
+        from convert.targets._xnnpack_ternary import encode_for_xnnpack
+
+        exported, step = encode_for_xnnpack(program)
+        return exported, (step,)
     from convert.targets._xnnpack_quantize import quantize_dynamically, quantize_for_xnnpack
 
     dynamic = precision == "int8-dynamic"

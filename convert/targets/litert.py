@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 FILE = "model.tflite"
 _OLDEST = "1.14.0"  # what a file without the converter's own statement asks for: the first with XNNPACK
+_2_BITS = "LiteRT 2.3"  # what 2-bit weights were executed in
 
 
 @target(
     "litert-cpu",
     runtime="litert",
     summary="LiteRT .tflite for CPU cores (XNNPACK), Android, iOS, Linux",
-    precisions=("fp32", "fp16", "int8", "w8a16", "mixed", "int8-dynamic", "w8", "w4"),
+    precisions=("fp32", "fp16", "int8", "w8a16", "mixed", "int8-dynamic", "w8", "w4", "ternary"),
     packages=("litert-torch", "ai-edge-litert", "ai-edge-quantizer"),
     extra="litert",
     execution="native",
@@ -30,7 +31,8 @@ _OLDEST = "1.14.0"  # what a file without the converter's own statement asks for
 def litert_cpu(program: Program, precision: str, folder: Path) -> Compiled:
     """Write model.tflite; its signature bears the contract's names, shapes and layouts.
 
-    Raises Refused without pictures to calibrate on, and for an operator to keep in float that there is none of.
+    Raises Refused without pictures to calibrate on, for an operator to keep in float that there is none of, and for
+    ternary without ternary weights.
     """
     content, steps = _convert(program, precision)
     write_atomic(folder / FILE, content)
@@ -38,7 +40,7 @@ def litert_cpu(program: Program, precision: str, folder: Path) -> Compiled:
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,
         steps=steps,
-        needs=Needs(min_runtime=f"TensorFlow Lite {min_runtime(content)}"),
+        needs=Needs(min_runtime=_2_BITS if precision == "ternary" else f"TensorFlow Lite {min_runtime(content)}"),
         operators=place_all(program, Placement("cpu", "LiteRT")),
         rejected=left_by_xnnpack(folder / FILE),
     )
@@ -49,6 +51,10 @@ def _convert(program: Program, precision: str) -> tuple[bytes, tuple[Step, ...]]
 
     if precision in ("fp32", "fp16"):
         return to_tflite(program, precision), litert_steps(precision)
+    if precision == "ternary":
+        from convert.targets._litert_ternary import to_ternary
+
+        return to_ternary(program)
     from convert.targets._litert_activations import for_xnnpack
     from convert.targets._litert_precision import Flow, to_quantized
 

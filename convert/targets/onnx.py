@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 FILE = "model.onnx"
 OPSET = 20
 _MIN_RUNTIME = "ONNX Runtime 1.18"  # the first that reads opset 20 in IR version 10
-_MIN_RUNTIME_4_BITS = "ONNX Runtime 1.20"  # the first with opset 21 and blocks of 4-bit weights
+# The first with opset 21 and blocks of 4-bit weights, and the one that 2-bit weights were executed in.
+_MIN_RUNTIMES = {"w4": "ONNX Runtime 1.20", "ternary": "ONNX Runtime 1.31"}
 
 
 @target(
     "onnx-cpu",
     runtime="onnx",
     summary="ONNX for ONNX Runtime's CPU provider, any platform",
-    precisions=("fp32", "fp16", "int8", "w8a16", "mixed", "int8-dynamic", "w8", "w4"),
+    precisions=("fp32", "fp16", "int8", "w8a16", "mixed", "int8-dynamic", "w8", "w4", "ternary"),
     packages=("onnx", "onnxscript", "onnxruntime"),
     extra="onnx",
     execution="native",
@@ -32,7 +33,8 @@ _MIN_RUNTIME_4_BITS = "ONNX Runtime 1.20"  # the first with opset 21 and blocks 
 def onnx_cpu(program: Program, precision: str, folder: Path) -> Compiled:
     """Write model.onnx: one file, the contract's names, checked; inputs and outputs are float32 at every precision.
 
-    Raises Refused without pictures to calibrate on, and for an operator to keep in float that there is none of.
+    Raises Refused without pictures to calibrate on, for an operator to keep in float that there is none of, and for
+    ternary without ternary weights.
     """
     content, steps = _convert(program, precision)
     path = folder / FILE
@@ -41,7 +43,7 @@ def onnx_cpu(program: Program, precision: str, folder: Path) -> Compiled:
         inputs=program.contract.inputs,
         outputs=program.contract.outputs,
         steps=steps,
-        needs=Needs(min_runtime=_MIN_RUNTIME_4_BITS if precision == "w4" else _MIN_RUNTIME),
+        needs=Needs(min_runtime=_MIN_RUNTIMES.get(precision, _MIN_RUNTIME)),
         operators=place_all(program, Placement("cpu", "CPUExecutionProvider")),
     )
 
@@ -49,6 +51,11 @@ def onnx_cpu(program: Program, precision: str, folder: Path) -> Compiled:
 def _convert(program: Program, precision: str) -> tuple[bytes, tuple[Step, ...]]:
     if precision in ("fp32", "fp16"):
         return to_onnx(program, precision), _steps(precision)
+    if precision == "ternary":
+        from convert.targets._onnx_ternary import to_ternary
+
+        model, step = to_ternary(program)
+        return _checked(model, program, precision), (*_steps("fp32"), step)
     from convert.targets._onnx_cpu_quantize import to_quantized
 
     model, step = to_quantized(program, precision)
