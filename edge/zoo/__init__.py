@@ -43,7 +43,6 @@ DEFAULT_LIMITS: Mapping[str, Limits] = {
     "w4": _EIGHT_BITS,
     "w8": _EIGHT_BIT_WEIGHTS,
     "w8a16": _EIGHT_BIT_WEIGHTS,
-    "ternary": _EIGHT_BITS,  # weights are exact; some runtimes give activations 8 bits as they come
 }
 
 
