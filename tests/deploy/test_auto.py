@@ -246,6 +246,7 @@ def build():
 """
 
 
+@pytest.mark.full
 def test_auto_on_the_command_line_with_a_real_runtime(tmp_path, photos, edge):
     import msgspec
 

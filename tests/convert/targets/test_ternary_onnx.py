@@ -9,7 +9,6 @@ from ternary_networks import LAYERS, compile_to, network, options_of, program_of
 from torch import nn
 
 from convert.targets._onnx_ternary import block_of, blocked
-from edge.artifact import Step
 from edge.errors import Refused
 from quant.ternary import TernaryTensor, ternary_of
 
@@ -134,10 +133,7 @@ def test_a_weight_that_two_operators_share_is_stored_once(tmp_path):
     assert worst_error(artifact, net, contract) <= EXACT
 
 
-def test_a_weight_that_codes_would_enlarge_stays(tmp_path):
+def test_one_number_a_channel_is_no_ternary_weight(tmp_path):
     net, contract = network("conv 1x1", nn.Conv2d(8, 8, 1, groups=8))
-    artifact = compile_to(tmp_path, program_of(net, contract, TARGET), TARGET)
-    assert decode(tmp_path / "model.onnx") == {}
-    assert options_of(artifact)["float"] == 2
-    steps: list[Step] = list(artifact.manifest.steps)
-    assert steps[-1].options["kind"] == "ternary"
+    with pytest.raises(Refused, match="no ternary weight"):
+        compile_to(tmp_path, program_of(net, contract, TARGET), TARGET)

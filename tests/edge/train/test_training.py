@@ -179,6 +179,7 @@ def test_a_killed_command_goes_on_to_the_same_weights(source, folder, tmp_path):
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_selfie_segmentation_loses_less_to_eight_bits(tmp_path):
     request = ModelRequest(model="selfie-segmentation")
