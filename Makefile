@@ -11,7 +11,7 @@ DEMO_TARGETS := --target executorch-xnnpack --target litert-cpu --target onnx-cp
 
 help:
 	@echo "make demo      deploy real models to five targets on a photograph and open the way to the report"
-	@echo "make test      set everything up and pass the tests (20 minutes on 2 cores, from nothing)"
+	@echo "make test      set everything up and pass the tests (under 30 minutes on 2 cores, from nothing)"
 	@echo "make test-all  the full matrix of models, targets and precisions"
 	@echo "make check     ruff, mypy --strict, import-linter and the fast tests"
 	@echo "make bench     eager, every runtime's stock exporter and ours, interleaved"
