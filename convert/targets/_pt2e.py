@@ -23,13 +23,8 @@ if TYPE_CHECKING:
     from convert.program import Program
 
 
-_BITS = {
-    "int8": 8,
-    "int8-dynamic": 8,
-    "w8a16": 16,
-    "mixed": 8,
-    "ternary": 16,
-}  # of activations; the kept ones of `mixed` have more
+# Of activations; the kept ones of `mixed` have more.
+_BITS = {"int8": 8, "int8-dynamic": 8, "w8a16": 16, "mixed": 8, "ternary": 16}
 Options = dict[str, str | int | float | bool]
 
 

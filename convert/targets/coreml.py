@@ -86,9 +86,9 @@ def compile(program: Program, precision: str, folder: Path) -> Compiled:
 
 def _compute(program: Program, precision: str) -> str:
     """Return the type to compute in: ternary weights stay what they are, so their scales have a say in it."""
-    from convert.targets._coreml_ternary import scales_in_half
-
     if precision == "ternary":
+        from convert.targets._coreml_ternary import scales_in_half
+
         return "fp16" if scales_in_half(program) else "fp32"
     return "fp32" if precision == "fp32" else "fp16"
 

@@ -38,6 +38,17 @@ def ternarize(weight: torch.Tensor, axis: int = 0) -> None:
         weight.copy_((weight / scale).round().clamp(-1, 1) * scale)
 
 
+class Twice(nn.Module):
+    """A network of `network` whose last layer, and its weight, is used twice."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.first, self.relu, self.last = body
+
+    def forward(self, x):
+        return self.last(self.last(self.relu(self.first(x))))
+
+
 def network(name: str, layer: nn.Module | None = None, shape: tuple[int, ...] = ()) -> tuple[nn.Module, Contract]:
     """Return a float layer, a ReLU and a ternary layer, with the contract."""
     torch.manual_seed(0)

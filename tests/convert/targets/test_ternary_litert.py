@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ternary_networks import LAYERS, compile_to, network, options_of, program_of, tensor_of, worst_error
+from ternary_networks import LAYERS, Twice, compile_to, network, options_of, program_of, tensor_of, worst_error
 from torch import nn
 
 from convert.targets._litert_ternary import check_executed, packed
@@ -121,14 +121,6 @@ def test_a_strided_1x1_convolution_stays_one(tmp_path):
 
 
 def test_a_weight_that_two_operators_share_is_stored_once(tmp_path):
-    class Twice(nn.Module):
-        def __init__(self, body):
-            super().__init__()
-            self.first, self.relu, self.last = body
-
-        def forward(self, x):
-            return self.last(self.last(self.relu(self.first(x))))
-
     body, contract = network("conv 3x3", nn.Conv2d(8, 8, 3, padding=1))
     net = Twice(body).eval()
     artifact = compile_to(tmp_path, program_of(net, contract, TARGET), TARGET)

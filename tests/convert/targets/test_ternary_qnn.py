@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from ternary_networks import ternarize
 from torch import Tensor, nn
 
 from convert.build import Build, run_build
@@ -40,14 +41,6 @@ CONTRACT = Contract(
 FORMS = ("int2", "int4", "int8")
 
 
-def ternarize(layer: nn.Module, axis: int = 0) -> None:
-    """Make a layer's weight ternary in place, a scale an output channel."""
-    with torch.no_grad():
-        weight: Tensor = layer.weight  # type: ignore[assignment]
-        scale = weight.abs().mean(dim=[i for i in range(weight.dim()) if i != axis], keepdim=True)
-        weight.copy_((weight / scale).round().clamp(-1, 1) * scale)
-
-
 class Net(nn.Module):
     """Every kind of layer with a weight; all but the stem are ternary."""
 
@@ -61,8 +54,8 @@ class Net(nn.Module):
         self.up = nn.ConvTranspose2d(16, 8, 2, 2)
         self.head = nn.Linear(8, 4)
         for layer in (self.dense, self.depthwise, self.grouped, self.head):
-            ternarize(layer)
-        ternarize(self.up, 1)
+            ternarize(layer.weight)
+        ternarize(self.up.weight, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = F.relu(self.dense(F.relu(self.stem(x))))
@@ -78,7 +71,7 @@ class Wide(nn.Module):
         torch.manual_seed(0)
         self.stem = nn.Conv2d(3, 256, 3, 2, 1)
         self.conv = nn.Conv2d(256, 256, 3, 2, 1)
-        ternarize(self.conv)
+        ternarize(self.conv.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.conv(F.relu(self.stem(x)))
@@ -112,7 +105,7 @@ def test_a_transposed_convolution_in_groups_is_refused() -> None:
     from convert.targets._qnn_ternary import choose_forms
 
     layer = nn.ConvTranspose2d(4, 4, 2, 2, groups=2)
-    ternarize(layer, 1)
+    ternarize(layer.weight, 1)
     with pytest.raises(Refused, match="groups=1.*fp16"):
         choose_forms(program(nn.Sequential(nn.Conv2d(3, 4, 1), layer)), 75)
 
