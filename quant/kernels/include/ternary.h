@@ -80,6 +80,14 @@ TERNARY_API int ternary_path_runs(const char *name);
 TERNARY_API ternary_status ternary_pool_create(int32_t threads, ternary_pool **pool, ternary_error *error);
 TERNARY_API void ternary_pool_free(ternary_pool *pool);
 
+/* Call `task(task_state, i)` for i = 0 … count-1, each once, on several threads; return when the last has ended. */
+typedef void (*ternary_task)(void *task_state, size_t index);
+typedef void (*ternary_run)(void *state, size_t count, ternary_task task, void *task_state);
+
+/* Make a pool of a runtime's own `threads` threads, which `run` hands work to; `state` is passed on to it. */
+TERNARY_API ternary_status ternary_pool_borrow(int32_t threads, ternary_run run, void *state, ternary_pool **pool,
+                                               ternary_error *error);
+
 /* Make a kernel from packed bytes, which it copies. `path` NULL takes the best one. */
 TERNARY_API ternary_status ternary_load(const void *packed, size_t bytes, const char *path, ternary_kernel **kernel,
                                         ternary_error *error);
@@ -128,6 +136,12 @@ TERNARY_API ternary_status ternary_conv_accumulate(const ternary_kernel *kernel,
 TERNARY_API ternary_status ternary_conv_matmul(const ternary_kernel *kernel, ternary_pool *pool,
                                                const ternary_conv *conv, const int8_t *codes, const float *scales,
                                                const float *bias, float *results, ternary_error *error);
+
+/* Compute a convolution of float NCHW activations: an image becomes int8 codes with one scale as in ternary_quantize;
+ * write float NCHW results (images, M, out height, out width). */
+TERNARY_API ternary_status ternary_conv2d(const ternary_kernel *kernel, ternary_pool *pool, const ternary_conv *conv,
+                                          const float *values, const float *bias, float *results,
+                                          ternary_error *error);
 
 #ifdef __cplusplus
 }

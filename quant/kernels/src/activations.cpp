@@ -3,6 +3,7 @@
 #include <cfloat>
 #include <cstring>
 
+#include "buffer.h"
 #include "failure.h"
 
 namespace ternary {
@@ -66,6 +67,16 @@ void quantize(const float* values, std::size_t rows, std::size_t columns, std::i
     const float scale = even > FLT_MIN ? even : FLT_MIN;
     scales[row] = scale;
     for (std::size_t i = 0; i < columns; ++i) codes[i] = rounded(values[i] / scale);
+  }
+}
+
+void quantize_pixels(const float* values, std::size_t images, std::size_t channels, std::size_t pixels,
+                     std::int8_t* codes, float* scales) {
+  const std::size_t count = channels * pixels;
+  Buffer<std::int8_t> planes(count);
+  for (std::size_t image = 0; image < images; ++image) {
+    quantize(values + image * count, 1, count, planes.data(), scales + image);
+    transpose(planes.data(), channels, pixels, codes + image * count);
   }
 }
 

@@ -1,5 +1,6 @@
 // The C functions: arguments checked, exceptions turned into statuses.
 #include <cstring>
+#include <memory>
 #include <new>
 #include <system_error>
 
@@ -19,8 +20,7 @@ struct ternary_kernel {
 };
 
 struct ternary_pool {
-  explicit ternary_pool(std::size_t threads) : pool(threads) {}
-  Pool pool;
+  std::unique_ptr<Pool> pool;
 };
 
 namespace {
@@ -95,7 +95,13 @@ ternary_info describe(const char* path, Layout layout, Layout stored, const Shap
   return info;
 }
 
-Pool* pool_of(ternary_pool* pool) { return pool == nullptr ? nullptr : &pool->pool; }
+Pool* pool_of(ternary_pool* pool) { return pool == nullptr ? nullptr : pool->pool.get(); }
+
+std::size_t checked_threads(std::int32_t threads) {
+  if (threads < 1 || threads > kMostThreads)
+    throw Failure(TERNARY_ARGUMENT, "%d threads; expected 1 to %d", threads, kMostThreads);
+  return static_cast<std::size_t>(threads);
+}
 
 void run(const ternary_kernel* kernel, ternary_pool* pool, const std::int8_t* codes, std::size_t rows,
          const Output& output) {
@@ -144,9 +150,18 @@ int ternary_path_runs(const char* name) {
 
 ternary_status ternary_pool_create(int32_t threads, ternary_pool** pool, ternary_error* error) {
   return guarded(error, [&] {
-    if (threads < 1 || threads > kMostThreads)
-      throw Failure(TERNARY_ARGUMENT, "%d threads; expected 1 to %d", threads, kMostThreads);
-    *needed(pool, "the pool") = new ternary_pool(static_cast<std::size_t>(threads));
+    needed(pool, "the pool");
+    auto made = std::make_unique<OwnThreads>(checked_threads(threads));
+    *pool = new ternary_pool{std::move(made)};
+  });
+}
+
+ternary_status ternary_pool_borrow(int32_t threads, ternary_run run, void* state, ternary_pool** pool,
+                                   ternary_error* error) {
+  return guarded(error, [&] {
+    needed(pool, "the pool");
+    auto made = std::make_unique<BorrowedThreads>(checked_threads(threads), needed(run, "the function"), state);
+    *pool = new ternary_pool{std::move(made)};
   });
 }
 
@@ -257,4 +272,21 @@ ternary_status ternary_conv_matmul(const ternary_kernel* kernel, ternary_pool* p
                                    const int8_t* codes, const float* scales, const float* bias, float* results,
                                    ternary_error* error) {
   return guarded(error, [&] { run_conv(kernel, pool, conv, codes, results_to(results, scales, bias)); });
+}
+
+ternary_status ternary_conv2d(const ternary_kernel* kernel, ternary_pool* pool, const ternary_conv* conv,
+                              const float* values, const float* bias, float* results, ternary_error* error) {
+  return guarded(error, [&] {
+    const Extent size = conv_output(needed(kernel, "the kernel")->weights, *needed(conv, "the convolution"));
+    const auto images = static_cast<std::size_t>(conv->images), channels = static_cast<std::size_t>(conv->channels);
+    const std::size_t pixels = static_cast<std::size_t>(conv->height * conv->width);
+    const std::size_t outputs = kernel->weights.rows, written = size.height * size.width;
+    Buffer<std::int8_t> codes(images * channels * pixels);
+    Buffer<float> scales(images), rows(images * written * outputs);
+    quantize_pixels(needed(values, "the values"), images, channels, pixels, codes.data(), scales.data());
+    needed(results, "the results");
+    run_conv(kernel, pool, conv, codes.data(), results_to(rows.data(), scales.data(), bias));
+    for (std::size_t image = 0; image < images; ++image)
+      transpose(rows.data() + image * written * outputs, written, outputs, results + image * written * outputs);
+  });
 }

@@ -2,7 +2,7 @@
 
 namespace ternary {
 
-Pool::Pool(std::size_t threads) {
+OwnThreads::OwnThreads(std::size_t threads) {
   try {
     for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { wait_for_work(); });
   } catch (...) {
@@ -11,9 +11,9 @@ Pool::Pool(std::size_t threads) {
   }
 }
 
-Pool::~Pool() { stop(); }
+OwnThreads::~OwnThreads() { stop(); }
 
-void Pool::stop() {
+void OwnThreads::stop() {
   {
     const std::lock_guard<std::mutex> lock(state_);
     stopping_ = true;
@@ -22,7 +22,7 @@ void Pool::stop() {
   for (auto& worker : workers_) worker.join();
 }
 
-void Pool::run(std::size_t count, const std::function<void(std::size_t)>& task) {
+void OwnThreads::run(std::size_t count, const Task& task) {
   const std::lock_guard<std::mutex> turn(turn_);
   {
     const std::lock_guard<std::mutex> lock(state_);
@@ -42,7 +42,7 @@ void Pool::run(std::size_t count, const std::function<void(std::size_t)>& task) 
   if (thrown) std::rethrow_exception(thrown);
 }
 
-void Pool::wait_for_work() {
+void OwnThreads::wait_for_work() {
   std::uint64_t seen = 0;
   std::unique_lock<std::mutex> lock(state_);
   for (;;) {
@@ -58,7 +58,7 @@ void Pool::wait_for_work() {
   }
 }
 
-void Pool::take_tasks(const std::function<void(std::size_t)>& task, std::size_t count) {
+void OwnThreads::take_tasks(const Task& task, std::size_t count) {
   try {
     for (std::size_t i = next_++; i < count; i = next_++) task(i);
   } catch (...) {
@@ -68,7 +68,33 @@ void Pool::take_tasks(const std::function<void(std::size_t)>& task, std::size_t 
   }
 }
 
-void run_tasks(Pool* pool, std::size_t count, const std::function<void(std::size_t)>& task) {
+namespace {
+
+// One call of run(); what a task throws must not pass through code that is not ours.
+struct Borrowed {
+  const Task& task;
+  std::mutex guard;
+  std::exception_ptr thrown;
+
+  void call(std::size_t index) noexcept {
+    try {
+      task(index);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(guard);
+      if (!thrown) thrown = std::current_exception();
+    }
+  }
+};
+
+}  // namespace
+
+void BorrowedThreads::run(std::size_t count, const Task& task) {
+  Borrowed work{task, {}, nullptr};
+  run_(state_, count, [](void* state, std::size_t index) { static_cast<Borrowed*>(state)->call(index); }, &work);
+  if (work.thrown) std::rethrow_exception(work.thrown);
+}
+
+void run_tasks(Pool* pool, std::size_t count, const Task& task) {
   if (pool != nullptr && pool->threads() > 1 && count > 1) return pool->run(count, task);
   for (std::size_t i = 0; i < count; ++i) task(i);
 }
