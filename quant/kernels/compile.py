@@ -6,6 +6,7 @@ another. Both read the sources from src/, and each source's name says which inst
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shlex
@@ -52,6 +53,7 @@ class Toolchain:
     machine: str
     flags: tuple[str, ...] = ()
     instructions: bool = True  # false where the flags replace them, as in a simulation
+    libraries: tuple[str, ...] = ()  # what the link ends with
 
 
 def host_toolchain(flags: Iterable[str] = ()) -> Toolchain:
@@ -64,14 +66,23 @@ def host_toolchain(flags: Iterable[str] = ()) -> Toolchain:
     return Toolchain(tuple(found), machine, tuple(flags))
 
 
-def compile_library(output: Path, toolchain: Toolchain) -> None:
-    """Write the shared library; raises CompileFailed."""
-    _build(output, toolchain, _sources(toolchain), "-shared")
+def compile_library(output: Path, toolchain: Toolchain, *more: Path) -> None:
+    """Write the shared library of the kernels and of more sources; raises CompileFailed."""
+    _build(output, toolchain, [*_sources(toolchain), *more], "-shared")
 
 
-def compile_program(output: Path, source: Path, toolchain: Toolchain) -> None:
-    """Write a program of one source that calls the kernels, which are part of it; raises CompileFailed."""
-    _build(output, toolchain, [*_sources(toolchain), source])
+def compile_program(output: Path, source: Path, toolchain: Toolchain, *more: Path) -> None:
+    """Write a program of sources that call the kernels, which are part of it; raises CompileFailed."""
+    _build(output, toolchain, [*_sources(toolchain), source, *more])
+
+
+def sources_digest(*more: Path) -> str:
+    """Return a hash of all sources and headers of the kernels, and of those in more folders."""
+    found = hashlib.sha256()
+    for folder in (HERE / "src", HERE / "include", *more):
+        for path in sorted(path for path in folder.iterdir() if path.suffix in (".cpp", ".h")):
+            found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()
 
 
 def _sources(toolchain: Toolchain) -> list[Path]:
@@ -85,7 +96,8 @@ def _build(output: Path, toolchain: Toolchain, sources: list[Path], *link: str) 
     with tempfile.TemporaryDirectory(prefix="ternary-") as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
         objects = list(threads.map(lambda source: _compile(source, Path(folder), toolchain), sources))
         linked = Path(folder) / output.name
-        _call([*toolchain.compiler, *_FLAGS, *toolchain.flags, *link, *map(str, objects), "-o", str(linked)])
+        words = (*link, *map(str, objects), "-o", str(linked), *toolchain.libraries)
+        _call([*toolchain.compiler, *_FLAGS, *toolchain.flags, *words])
         partial = output.with_name(output.name + ".partial")
         shutil.copy(linked, partial)
         partial.replace(output)  # a process that has the old one open keeps it

@@ -138,6 +138,26 @@ class TernaryKernel:
         self._call("ternary_conv_matmul", ctypes.byref(conv), *addresses)
         return results
 
+    def convolve(
+        self,
+        images: Float32,
+        bias: Float32 | None = None,
+        *,
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+    ) -> Float32:
+        """Return float32 (N, M, H', W') of float32 images (N, C, H, W), each of which becomes int8 with one scale."""
+        values = _checked(images, np.float32)
+        if values.ndim != 4:
+            raise ContractError(f"images of shape {values.shape}; expected (N, C, H, W)")
+        conv = _conv(tuple(values.shape[axis] for axis in (0, 2, 3, 1)), stride, padding, dilation)
+        count, height, width, channels = self._conv_shape(conv)
+        results, added = np.empty((count, channels, height, width), np.float32), self._bias(bias)
+        addresses = (values.ctypes.data, _address(added), results.ctypes.data)
+        self._call("ternary_conv2d", ctypes.byref(conv), *addresses)
+        return results
+
     def conv2d_accumulate(
         self,
         activations: Int8,
@@ -191,14 +211,20 @@ def _images(
     activations: Int8, stride: int | Sequence[int], padding: int | Sequence[int], dilation: int | Sequence[int]
 ) -> tuple[Int8, Conv]:
     values = _checked(activations)
-    if values.ndim != 4 or values.size == 0:
-        raise ContractError(f"activations of shape {values.shape}; expected (N, H, W, C), not empty")
+    return values, _conv(values.shape, stride, padding, dilation)
+
+
+def _conv(
+    shape: tuple[int, ...], stride: int | Sequence[int], padding: int | Sequence[int], dilation: int | Sequence[int]
+) -> Conv:
+    if len(shape) != 4 or 0 in shape:
+        raise ContractError(f"activations of shape {shape}; expected (N, H, W, C), not empty")
     pads = _numbers(padding, (2, 4), "padding")
-    conv = Conv(*values.shape)
+    conv = Conv(*shape)
     conv.stride[:] = _numbers(stride, (2,), "stride")
     conv.padding[:] = pads * 2 if len(pads) == 2 else pads
     conv.dilation[:] = _numbers(dilation, (2,), "dilation")
-    return values, conv
+    return conv
 
 
 def _numbers(value: int | Sequence[int], counts: tuple[int, ...], what: str) -> list[int]:

@@ -73,6 +73,7 @@ _FALLIBLE: dict[str, tuple[object, ...]] = {
     "ternary_conv_output": (c_void_p, POINTER(Conv), _I64, _I64),
     "ternary_conv_accumulate": (c_void_p, c_void_p, POINTER(Conv), c_void_p, c_void_p),
     "ternary_conv_matmul": (c_void_p, c_void_p, POINTER(Conv), c_void_p, c_void_p, c_void_p, c_void_p),
+    "ternary_conv2d": (c_void_p, c_void_p, POINTER(Conv), c_void_p, c_void_p, c_void_p),
 }
 _OTHERS: dict[str, tuple[object, tuple[object, ...]]] = {
     "ternary_abi": (c_uint32, ()),

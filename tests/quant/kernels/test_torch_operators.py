@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from edge.errors import ContractError
-from quant.kernels import TernaryKernel, torch_operator
-from quant.kernels.torch_operator import PackedLinear
+from quant.kernels import TernaryKernel, torch_operators
+from quant.kernels.torch_operators import PackedLinear
 from quant.ternary import LAYOUTS, PackedError, TernaryTensor, pack
 
 
@@ -49,7 +49,7 @@ def test_the_operator_is_registered_as_pytorch_expects() -> None:
     layer, _, added = _layer()
     for bias in (added, None):
         torch.library.opcheck(
-            torch_operator.ternary_linear,
+            torch_operators.ternary_linear,
             (torch.randn(3, 50), layer.packed, bias, 12),
             test_utils=("test_schema", "test_faketensor"),
         )
@@ -63,7 +63,7 @@ def test_a_kernel_is_made_once_and_anew_for_other_bytes(monkeypatch: pytest.Monk
         made.append(len(packed))
         return TernaryKernel(packed, **options)
 
-    monkeypatch.setattr(torch_operator, "TernaryKernel", counted)
+    monkeypatch.setattr(torch_operators, "TernaryKernel", counted)
     values = torch.randn(2, 50)
     first = layer(values)
     layer(values)

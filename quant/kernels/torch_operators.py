@@ -1,14 +1,16 @@
-"""`edge::ternary_linear`: the kernel as an operator of PyTorch, which torch.export carries as one node.
+"""`edge::ternary_linear` and `edge::ternary_conv2d`: the kernels as operators of PyTorch.
 
-Importing this module registers it. The packed bytes are a tensor, so that they travel in the exported program's
+Importing this module registers them, with the variants that write into a given tensor, which ExecuTorch calls.
+torch.export carries each as one node. The packed bytes are a tensor, so that they travel in the exported program's
 constants; the kernel that is made of them is kept for as long as that tensor lives and is not written to.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,6 +53,67 @@ def _(values: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None, out
     return values.new_empty((*values.shape[:-1], out_features))
 
 
+@torch.library.custom_op("edge::ternary_conv2d", mutates_args=(), device_types="cpu")
+def ternary_conv2d(
+    values: torch.Tensor,
+    packed: torch.Tensor,
+    bias: torch.Tensor | None,
+    shape: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> torch.Tensor:
+    """Return float32 (N, out, H', W') of float32 images (N, in, H, W) and packed bytes of a weight of `shape`.
+
+    `shape` is (out, in, height, width), `padding` top, left, bottom, right. Each image becomes int8 with one scale.
+    Raises what `ternary_linear` raises.
+    """
+    kernel = _kernel_of(packed)
+    if kernel.shape != tuple(shape):
+        raise ContractError(f"a weight of shape {kernel.shape}; the operator says {tuple(shape)}")
+    if values.dtype != torch.float32:
+        raise ContractError(f"values are {values.dtype}; expected float32")
+    added = None if bias is None else bias.detach().numpy()
+    images = values.detach().contiguous().numpy()
+    return torch.from_numpy(kernel.convolve(images, added, stride=stride, padding=padding, dilation=dilation))
+
+
+@ternary_conv2d.register_fake
+def _(
+    values: torch.Tensor,
+    packed: torch.Tensor,
+    bias: torch.Tensor | None,
+    shape: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> torch.Tensor:
+    height, width = (
+        (values.shape[2 + i] + padding[i] + padding[2 + i] - dilation[i] * (shape[2 + i] - 1) - 1) // stride[i] + 1
+        for i in (0, 1)
+    )
+    return values.new_empty((values.shape[0], shape[0], height, width))
+
+
+_OUT_VARIANTS = torch.library.Library("edge", "FRAGMENT")
+
+
+def _define_out(name: str) -> None:
+    operator = getattr(torch.ops.edge, name).default
+    schema = str(operator._schema).removeprefix(f"edge::{name}").removesuffix(") -> Tensor")
+    _OUT_VARIANTS.define(f"{name}.out{schema}, *, Tensor(a!) out) -> Tensor(a!)")
+
+    def write(*arguments: Any, out: torch.Tensor) -> torch.Tensor:
+        result = operator(*arguments)
+        return out.resize_(result.shape).copy_(result)
+
+    _OUT_VARIANTS.impl(f"{name}.out", write, "CompositeExplicitAutograd")
+
+
+for _name in ("ternary_linear", "ternary_conv2d"):
+    _define_out(_name)
+
+
 class PackedLinear(torch.nn.Module):
     """Apply a ternary weight (out, in) from its packed bytes; activations become int8, one scale a row."""
 
@@ -62,13 +125,18 @@ class PackedLinear(torch.nn.Module):
         if tensor.trits.ndim != 2:
             raise ContractError(f"a weight of shape {tensor.shape} is no linear layer's; expected (out, in)")
         self.out_features, self.in_features = tensor.shape
-        self.register_buffer("packed", torch.from_numpy(np.frombuffer(pack(tensor, layout), np.uint8).copy()))
+        self.register_buffer("packed", packed_tensor(tensor, layout))
         self.register_buffer("bias", bias)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return float32 (…, out) of float32 values (…, in)."""
         result: torch.Tensor = torch.ops.edge.ternary_linear(values, self.packed, self.bias, self.out_features)
         return result
+
+
+def packed_tensor(tensor: TernaryTensor, layout: Layout) -> torch.Tensor:
+    """Return the packed bytes (B,) as the operators take them, uint8."""
+    return torch.from_numpy(np.frombuffer(pack(tensor, layout), np.uint8).copy())
 
 
 def _kernel_of(packed: torch.Tensor) -> TernaryKernel:
