@@ -17,13 +17,14 @@ from edge.artifact import Step
 from edge.errors import Refused
 from quant.kernels.torch_operators import packed_tensor
 from quant.layers import find_layers
+from quant.ternary import Layout
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from convert.program import Program
 
-LAYOUT = "t5"  # the densest; a processor that cannot multiply it has it as t2 in memory
+LAYOUT: Layout = "t5"  # the densest; a processor that cannot multiply it has it as t2 in memory
 _aten = torch.ops.aten
 
 
@@ -59,7 +60,7 @@ def with_operators(program: Program) -> tuple[ExportedProgram, Step]:
         **dict(sorted(forms.items())),
         "float": weighted - forms.total(),
         "ternary_layers": len(layers),
-        "activations": "int8 at run time in the ternary operators, a scale for each row of a linear layer and each image",
+        "activations": "int8 at run time in the ternary operators, a scale for each row or image",
     }
     return exported, Step(tool="edge-deployment-kit", version=metadata.version("executorch"), options=options)
 

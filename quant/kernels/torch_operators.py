@@ -95,7 +95,7 @@ def _(
     return values.new_empty((values.shape[0], shape[0], height, width))
 
 
-_OUT_VARIANTS = torch.library.Library("edge", "FRAGMENT")
+_OUT_VARIANTS: Any = torch.library.Library("edge", "FRAGMENT")  # type: ignore[no-untyped-call]
 
 
 def _define_out(name: str) -> None:
