@@ -17,7 +17,7 @@ from edge.errors import UsageError
 
 if TYPE_CHECKING:
     from edge.train.recipe import TrainReport
-    from edge.train.run import Bar
+    from edge.train.rounds import Bar
 
 
 @click.command("train")
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 @model_options
 @click.option("--qat", is_flag=True, help="Train for 8 bits: with simulated rounding, after the float model's answers.")
 @click.option("--ternary", is_flag=True, help="Train for weights in {-1, 0, +1}, a scale per output channel.")
+@click.option(
+    "--max-drop",
+    help="With --ternary: layers that cost more of the task's metric go to 4 and then 8 bits, as 5%.",
+)
 @click.option("--steps", type=click.IntRange(1), help="Optimizer steps.  [default: 400]")
 @click.option("--epochs", type=click.IntRange(1), help="Times through the pictures, instead of --steps.")
 @click.option("--batch", default=4, show_default=True, type=click.IntRange(1), help="Pictures a step.")
@@ -43,6 +47,7 @@ def train_command(
     model: str,
     qat: bool,
     ternary: bool,
+    max_drop: str | None,
     steps: int | None,
     epochs: int | None,
     batch: int,
@@ -64,6 +69,8 @@ def train_command(
     """
     if qat == ternary:
         raise UsageError("say what to train for: --qat for 8 bits, or --ternary")
+    if max_drop is not None and not ternary:
+        raise UsageError("--max-drop moves layers away from ternary weights; give it with --ternary")
     if steps and epochs:
         raise UsageError("--steps and --epochs say the same thing twice; give one of them")
     request = model_request(model, data=None, **options)
@@ -71,11 +78,15 @@ def train_command(
     from edge.train.data import choose_pictures
     from edge.train.recipe import CHECKPOINT, LEARNING_RATE, TrainingRecipe
     from edge.train.run import Machine, train_model
+    from quant.budget import parse_share
 
     if epochs:
         steps = -(-epochs * len(choose_pictures(data).training) // batch)
     precision = "ternary" if ternary else "int8"
-    recipe = TrainingRecipe(precision=precision, batch=batch, lr=lr or LEARNING_RATE[precision], seed=seed)
+    allowed = parse_share(max_drop) if max_drop is not None else None
+    recipe = TrainingRecipe(
+        precision=precision, batch=batch, lr=lr or LEARNING_RATE[precision], seed=seed, max_drop=allowed
+    )
     if steps:
         recipe = msgspec.structs.replace(recipe, steps=steps)
     with _bar() as bar:
@@ -103,6 +114,12 @@ def _describe(report: TrainReport) -> None:
     progress(f"loss     simulated {report.recipe.precision}: {loss.before:.5f} before, {loss.after:.5f} after")
     if loss.after >= loss.before:
         progress("warning  the loss did not fall: the trained weights are no better in 8 bits than the given ones")
+    if (ladder := report.ladder) is not None:
+        weights = ", ".join(f"{count:,} {name}" for name, count in ladder.weights.items())
+        progress(f"weights  {weights}; {report.trained - sum(ladder.weights.values()):,} numbers stay in float")
+        progress(f"answers  {ladder.metric} {ladder.value:.4f} against the float model on {ladder.pictures} pictures")
+        if not ladder.met:
+            progress(f"warning  that misses --max-drop {100 * (report.recipe.max_drop or 0):g}%; more --steps may help")
 
 
 @contextlib.contextmanager
@@ -111,7 +128,7 @@ def _bar() -> Iterator[Bar]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from edge.train.run import Bar
+    from edge.train.rounds import Bar
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("loss {task.fields[loss]}"))
     shown = Progress(*columns, console=Console(stderr=True), transient=True)

@@ -25,6 +25,7 @@ from edge.zoo import MODELS
 
 Inputs = tuple[torch.Tensor, ...]
 FindRegion = Callable[[Image], Region | None]
+Answer = Callable[[Inputs], Sequence[torch.Tensor]]
 
 _HELD_BACK = 5  # every fifth picture of a folder is for validation
 _MOST_VALIDATION = 32
@@ -122,6 +123,25 @@ class Album:
     def to_validate(self) -> list[Inputs]:
         """Return the pictures to measure losses on, as they are."""
         return [self._prepared(picture.read(), picture.region) for picture in self.validation]
+
+    def score(self, student: Answer, teacher: Answer) -> tuple[float, int]:
+        """Return the task's metric of one's answers against the other's, and the pictures that it counts.
+
+        These are the validation pictures in which the teacher finds something; 0 pictures have the metric 0.
+        """
+        task, rows = TASKS[self.contract.task], []
+        for picture in self.validation:
+            inputs, frame = task.prepare(picture.read(), self.contract, picture.region)
+            given = tuple(torch.from_numpy(inputs[spec.name]) for spec in self.contract.inputs)
+            found, expected = (
+                task.decode(self._named(answer(given)), self.contract, frame) for answer in (student, teacher)
+            )
+            if not getattr(expected, "empty", False):
+                rows.append(task.measure(found, expected))
+        return (float(task.total(np.stack(rows))), len(rows)) if rows else (0.0, 0)
+
+    def _named(self, outputs: Sequence[torch.Tensor]) -> dict[str, Any]:
+        return {spec.name: value.cpu().numpy() for spec, value in zip(self.contract.outputs, outputs, strict=False)}
 
     def _altered(self, picture: _Picture, generator: np.random.Generator) -> Inputs:
         pixels = picture.read()

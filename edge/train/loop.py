@@ -67,12 +67,19 @@ class Distances:
 
 
 def learning_rate(recipe: TrainingRecipe, step: int) -> float:
-    """Return the rate of a step, counted from 0: a linear rise, then half a cosine to a hundredth of the largest."""
-    rise = max(1, round(recipe.warmup * recipe.steps))
+    """Return the rate of a step, counted from 0: a linear rise, then half a cosine to a hundredth of the largest.
+
+    Rounds of half as many steps that follow begin with half the rate.
+    """
+    steps, largest = recipe.steps, recipe.lr
+    if step >= steps:
+        steps, largest = max(1, recipe.steps // 2), recipe.lr / 2
+        step = (step - recipe.steps) % steps
+    rise = max(1, round(recipe.warmup * steps))
     if step < rise:
-        return recipe.lr * (step + 1) / rise
-    done = (step - rise) / max(1, recipe.steps - rise)
-    return recipe.lr * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * done)))
+        return largest * (step + 1) / rise
+    done = (step - rise) / max(1, steps - rise)
+    return largest * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * done)))
 
 
 def rounding_share(recipe: TrainingRecipe, step: int) -> float:
@@ -89,11 +96,12 @@ def train(
     recipe: TrainingRecipe,
     *,
     start: State,
+    end: int,
     keep: Keep,
     keep_every: int,
     report: Report,
-) -> None:
-    """Train the student in place from `start` to the recipe's last step; `keep` is given the state now and then.
+) -> State:
+    """Train the student in place from `start` to step `end` and return the state; `keep` is given it now and then.
 
     A step takes `recipe.batch` inputs one after another, shared out among the processes: programs have a fixed batch
     of one. Raises EdgeError if the loss is not finite any more.
@@ -104,7 +112,7 @@ def train(
         optimizer.load_state_dict(dict(start.optimizer))
     set_phase(student, "follow")
     mine = range(fabric.global_rank, recipe.batch, fabric.world_size)
-    places = ((step, [step * recipe.batch + i for i in mine]) for step in range(start.step, recipe.steps))
+    places = ((step, [step * recipe.batch + i for i in mine]) for step in range(start.step, end))
     with _ahead(source, places) as batches:
         for step, batch in batches:
             set_share(student, rounding_share(recipe, step))
@@ -118,9 +126,14 @@ def train(
             optimizer.step()
             optimizer.zero_grad()
             report(step + 1, total)
-            if (step + 1) % keep_every == 0 or step + 1 == recipe.steps:
-                keep(State(step + 1, student.state_dict(), optimizer.state_dict(), start.before))
+            if (step + 1) % keep_every == 0 or step + 1 == end:
+                keep(_state(step + 1, student, optimizer, start))
     set_phase(student, "fixed")
+    return _state(max(start.step, end), student, optimizer, start)
+
+
+def _state(step: int, student: nn.Module, optimizer: Any, start: State) -> State:
+    return State(step, student.state_dict(), optimizer.state_dict(), start.before, start.climbs)
 
 
 def _groups(student: nn.Module) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ Distance = Callable[[Tensor, Tensor, Tensor], Tensor]  # student, teacher, the t
 _LEAST_SHARE = 1.0 / 512  # half a code of 8 bits: what a rounded probability can say of 0 and 1
 _BACKGROUND = 0.01  # weight of a place where a detector sees nothing; people are few among its boxes
 _LEAST_SCALE = 1e-12
+FEATURES = 0.3  # of inner results beside 1 for the outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,14 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
-    """The mean over a model's outputs of their distances to the teacher's; 0 where all are equal."""
+    """The mean over a model's outputs of their distances to the teacher's; 0 where all are equal.
+
+    `features` are inner results: their mean counts by `FEATURES` beside it, and not among the parts.
+    """
 
     terms: tuple[Term, ...]
     confidence: int | None = None  # the position of a detector's scores, logits of shape (1, N, 1)
+    features: tuple[Term, ...] = ()
 
     def parts(self, student: Outputs, teacher: Outputs) -> dict[str, Tensor]:
         """Return every output's distance."""
@@ -44,12 +49,19 @@ class Distillation:
         return {term.name: term.distance(student[term.position], teacher[term.position], sure) for term in self.terms}
 
     def __call__(self, student: Outputs, teacher: Outputs) -> Tensor:
-        """Return the mean of the outputs' distances."""
-        return torch.stack(list(self.parts(student, teacher).values())).mean()
+        """Return the mean of the outputs' distances, and that of the features' where there are any."""
+        whole = torch.stack(list(self.parts(student, teacher).values())).mean()
+        if not self.features:
+            return whole
+        sure = torch.ones(())
+        inner = [term.distance(student[term.position], teacher[term.position], sure) for term in self.features]
+        return whole + FEATURES * torch.stack(inner).mean()
 
 
-def distillation(contract: Contract, answers: Sequence[Outputs]) -> Distillation:
+def distillation(contract: Contract, answers: Sequence[Outputs], features: Sequence[str] = ()) -> Distillation:
     """Return the loss for a contract's outputs; `answers` are the teacher's, which distances are relative to.
+
+    `features` names what the answers hold after the outputs.
 
     Every output counts by its squared error over the mean square of what the teacher answers. Segmentation adds the
     divergence of the classes' probabilities; a detector's boxes and scores count where the teacher sees something.
@@ -60,13 +72,20 @@ def distillation(contract: Contract, answers: Sequence[Outputs]) -> Distillation
     for position, spec in enumerate(contract.outputs):
         if not spec.dtype.startswith("float"):
             continue  # choices have no gradient
-        square = torch.stack([answer[position].float().square().mean() for answer in answers]).mean()
-        scale = max(float(square), _LEAST_SCALE)
-        terms.append(Term(spec.name, position, _distance(contract, position, scale)))
+        terms.append(Term(spec.name, position, _distance(contract, position, _mean_square(answers, position))))
     if not terms:
         raise ContractError("the model's outputs are all integers, which have no gradient; end it before its choices")
     names = [spec.name for spec in contract.outputs]
-    return Distillation(tuple(terms), names.index("scores") if detector else None)
+    inner = tuple(
+        Term(name, position, partial(_squares, scale=_mean_square(answers, position)))
+        for position, name in enumerate(features, start=len(names))
+    )
+    return Distillation(tuple(terms), names.index("scores") if detector else None, inner)
+
+
+def _mean_square(answers: Sequence[Outputs], position: int) -> float:
+    square = torch.stack([answer[position].float().square().mean() for answer in answers]).mean()
+    return max(float(square), _LEAST_SCALE)
 
 
 def _distance(contract: Contract, position: int, scale: float) -> Distance:

@@ -21,7 +21,9 @@ class TrainingRecipe(_Record, kw_only=True):
     """Fix everything that shapes the weights but the model and the pictures.
 
     `lr` is the largest learning rate of Adam, relative to the size of each tensor's numbers; it rises over the first
-    `warmup` of the steps and falls as a cosine. Ternary weights set in over the first `onset` of the steps.
+    `warmup` of the steps and falls as a cosine. Ternary weights set in over the first `onset` of the steps. With
+    `max_drop`, a share of the task's metric, layers that cost more go to 4 and to 8 bits, and rounds of half as many
+    steps follow.
     """
 
     precision: str = "int8"
@@ -32,6 +34,7 @@ class TrainingRecipe(_Record, kw_only=True):
     onset: float = 0.4  # share of the steps
     clip: float = 1.0  # largest norm of a step's gradient
     seed: int = 0
+    max_drop: float | None = None
 
 
 class DataRecord(_Record, kw_only=True):
@@ -59,6 +62,17 @@ class LossRecord(_Record, kw_only=True):
     after_outputs: dict[str, float]
 
 
+class LadderRecord(_Record, kw_only=True):
+    """The task's metric against the float model on the validation pictures, and which weights have which codes."""
+
+    metric: str
+    value: float
+    pictures: int  # in which the float model finds something
+    met: bool  # within the budget; true without one
+    climbs: int
+    weights: dict[str, int]  # ternary, int4, int8
+
+
 class TrainReport(_Record, kw_only=True):
     """The contents of train.json."""
 
@@ -71,6 +85,7 @@ class TrainReport(_Record, kw_only=True):
     trained: int  # parameters, counted as numbers
     rounded: int  # activations that 8-bit codes are simulated for
     ternary: int = 0  # weights that are ternary, counted as numbers
+    ladder: LadderRecord | None = None  # of a ternary training
     loss: LossRecord
     device: str
     processes: int

@@ -6,7 +6,7 @@ import contextlib
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +24,15 @@ from edge.disk import disk_errors
 from edge.errors import ContractError, MissingError, UsageError
 from edge.output import exclusive
 from edge.train.data import Album, choose_pictures, open_album
-from edge.train.loop import Distances, LossLines, train
+from edge.train.features import with_features
+from edge.train.loop import Distances
 from edge.train.losses import distillation
 from edge.train.qat import Pair, copy_weights, make_pair, quantizer_for
-from edge.train.recipe import CHECKPOINT, LOSSES, RECORD, LossRecord, TrainingRecipe, TrainReport
+from edge.train.recipe import CHECKPOINT, RECORD, LossRecord, TrainingRecipe, TrainReport
 from edge.train.rounding import activations
+from edge.train.rounds import Bar, Training
 from edge.train.state import STATE, Identity, State, cut_losses, read_state, write_state
-from edge.train.ternary import frozen_weights
+from edge.train.ternary import rung_sizes
 from edge.versions import installed_version
 from quant.precision import PRECISIONS
 
@@ -48,14 +50,6 @@ class Machine:
 
     accelerator: str = "auto"
     devices: str = "1"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """Show how far a training is; both are called by the first process only."""
-
-    begin: Callable[[int, int], Any]  # total steps, steps that are done
-    step: Callable[[int, float], Any]  # steps that are done, the last loss
 
 
 def train_model(
@@ -145,10 +139,10 @@ def _train(
         recipe=recipe,
         torch=str(torch.__version__),
     )
-    pair = make_pair(program, quantizer_for(PRECISIONS[recipe.precision]))
+    pair, features = _pair(program, recipe)
     pair.teacher.to(fabric.device)
     pair.student.to(fabric.device)
-    distances = _distances(fabric, pair, program, album)
+    distances = _distances(fabric, pair, features, program, album)
     start = _start(out, identity, pair, distances, resume=resume)
     if fabric.is_global_zero:
         cut_losses(out, start.step)
@@ -156,7 +150,8 @@ def _train(
             write_state(out, identity, start)
     say(f"train    {model.name}: step {start.step} of {recipe.steps}, simulated {recipe.precision} loss "
         f"{_mean(start.before):.5f}")  # fmt: skip
-    _steps(fabric, distances, album, identity, start, out, keep_every, bar)
+    training = Training(fabric, distances, album, identity, out, keep_every, bar, say)
+    climbs = training.run(start)
     if not fabric.is_global_zero:
         return None
     learnt, unrounded, after = distances.now(), distances.unrounded(), distances.rounded()
@@ -170,7 +165,8 @@ def _train(
         data=pictures.record(),
         trained=trained,
         rounded=len(activations(pair.student)),
-        ternary=sum(weight.numel() for weight in frozen_weights(pair.student).values()),
+        ternary=rung_sizes(pair.student).get("ternary", 0),
+        ladder=training.ladder(climbs) if recipe.precision == "ternary" else None,
         loss=LossRecord(
             before=_mean(start.before),
             after=_mean(after),
@@ -206,18 +202,24 @@ def _program(request: ModelRequest) -> tuple[Model, Program]:
     return model, program
 
 
-def _distances(fabric: Fabric, pair: Pair, program: Program, album: Album) -> Distances:
+def _pair(program: Program, recipe: TrainingRecipe) -> tuple[Pair, tuple[str, ...]]:
+    """Return teacher and student, and the names of the inner results that they return after their outputs."""
+    pair = make_pair(program, quantizer_for(PRECISIONS[recipe.precision]))
+    return with_features(pair) if recipe.precision == "ternary" else (pair, ())
+
+
+def _distances(fabric: Fabric, pair: Pair, features: Sequence[str], program: Program, album: Album) -> Distances:
     ranges = [fabric.to_device(inputs) for inputs in album.to_measure_ranges(RANGE_INPUTS)]
     validation = [fabric.to_device(inputs) for inputs in album.to_validate()]
     with torch.no_grad():
         answers = [pair.teacher(*inputs) for inputs in ranges]
-    for spec, outputs in zip(program.contract.outputs, zip(*answers, strict=True), strict=True):
+    for spec, outputs in zip(program.contract.outputs, zip(*answers, strict=True), strict=False):
         if not all(bool(torch.isfinite(value).all()) for value in outputs):
             raise ContractError(
                 f"{program.name}'s output {spec.name} holds NaN or infinity on the training pictures; nothing can be "
                 "learnt from it: check the weights and the preprocessing"
             )
-    return Distances(pair, distillation(program.contract, answers), ranges, validation)
+    return Distances(pair, distillation(program.contract, answers, features), ranges, validation)
 
 
 def _start(out: Path, identity: Identity, pair: Pair, distances: Distances, *, resume: bool) -> State:
@@ -228,41 +230,6 @@ def _start(out: Path, identity: Identity, pair: Pair, distances: Distances, *, r
         return state
     before = distances.rounded()
     return State(0, pair.student.state_dict(), {}, before)
-
-
-def _steps(
-    fabric: Fabric,
-    distances: Distances,
-    album: Album,
-    identity: Identity,
-    start: State,
-    out: Path,
-    keep_every: int,
-    bar: Bar | None,
-) -> None:
-    first = fabric.is_global_zero
-    lines = LossLines(out / LOSSES, identity.recipe) if first else None
-    if first and bar is not None:
-        bar.begin(identity.recipe.steps, start.step)
-
-    def report(step: int, loss: float) -> None:
-        if lines is not None:
-            lines.write(step, loss)
-            if bar is not None:
-                bar.step(step, loss)
-
-    def keep(state: State) -> None:
-        if first:
-            write_state(out, identity, state)
-
-    try:
-        train(
-            fabric, distances.pair, distances.loss, album, identity.recipe, start=start, keep=keep,
-            keep_every=keep_every, report=report,
-        )  # fmt: skip
-    finally:
-        if lines is not None:
-            lines.close()
 
 
 def _write_checkpoint(model: Model, out: Path) -> None:

@@ -16,7 +16,7 @@ from edge.errors import UsageError
 from edge.train.recipe import LOSSES, TrainingRecipe
 
 STATE = "state.pt"
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +37,7 @@ class State:
     student: Mapping[str, Any]
     optimizer: Mapping[str, Any]
     before: Mapping[str, float]  # the losses per output that training started from
+    climbs: int = 0  # of a ternary training's ladder
 
 
 def write_state(folder: Path, identity: Identity, state: State) -> None:
@@ -49,6 +50,7 @@ def write_state(folder: Path, identity: Identity, state: State) -> None:
         "student": dict(state.student),
         "optimizer": dict(state.optimizer),
         "before": dict(state.before),
+        "climbs": state.climbs,
     }
     with disk_errors(folder, "choose another --out"):
         with temporary.open("wb") as stream:
@@ -66,7 +68,7 @@ def read_state(folder: Path, identity: Identity) -> State:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         found = msgspec.json.decode(content["identity"], type=Identity)
-        state = State(content["step"], content["student"], content["optimizer"], content["before"])
+        state = State(content["step"], content["student"], content["optimizer"], content["before"], content["climbs"])
     except Exception as error:  # torch raises many types on damaged files
         first = str(error).strip().split("\n", 1)[0]
         raise UsageError(f"{path} is damaged or of another version ({first}); start anew in another --out") from error

@@ -15,12 +15,16 @@ from convert.ternary import ternary_layers
 from edge.artifact import Source
 from edge.cli.train import train_command
 from edge.errors import Refused, UsageError
-from edge.train.loop import rounding_share
+from edge.train.features import with_features
+from edge.train.ladder import climb, round_end
+from edge.train.loop import Distances, learning_rate, rounding_share
+from edge.train.losses import distillation
 from edge.train.qat import copy_weights, make_pair
 from edge.train.recipe import CHECKPOINT, TrainingRecipe
 from edge.train.rounding import set_phase
 from edge.train.run import Machine, train_model
-from edge.train.ternary import TernaryQuantizer, roundings, set_share
+from edge.train.ternary import TernaryQuantizer, coded, codes_and_scale, roundings, rung_sizes, set_share
+from quant.ternary.rounding import half_scale
 
 
 @pytest.fixture
@@ -68,6 +72,49 @@ def test_rounding_sets_in_slowly(net):
     assert rounding_share(TrainingRecipe(steps=10, onset=0.0), 0) == 1.0
 
 
+@pytest.mark.parametrize("rung", [1, 7, 127])
+def test_a_rung_s_weights_are_codes_times_a_scale_that_half_precision_holds(rung):
+    weight = torch.randn(6, 5, 3, 3, generator=torch.Generator().manual_seed(rung))
+    found = coded(weight, rung)
+    codes, scale = codes_and_scale(weight, rung)
+    half = half_scale(scale).reshape(-1, 1, 1, 1)
+    assert torch.equal(found, codes * half)
+    assert torch.equal(half, half.half().float())
+    assert codes.abs().max() == rung
+    error = (found - weight).abs().amax(dim=(1, 2, 3))
+    assert rung == 1 or bool((error <= 0.51 * scale).all())
+
+
+def test_the_layer_that_gains_most_goes_up_the_ladder(net):
+    program = export(Model("net", net, contract(), Source(sha256="")))
+    pair, names = with_features(make_pair(program, TernaryQuantizer()))
+    inputs = [(torch.rand(1, 3, 16, 16),)]
+    with torch.no_grad():
+        answers = [pair.teacher(*each) for each in inputs]
+    assert [len(answer) for answer in answers] == [1 + len(names)] == [3]
+    distances = Distances(pair, distillation(program.contract, answers, names), inputs, inputs)
+    set_phase(pair.student, "fixed")
+    before = sum(distances.now().values())
+    found = [part.rung for part in roundings(pair.student)]
+    for number in range(1, 5):
+        climbed = climb(distances)
+        assert climbed.raised == 1
+        found = sorted(part.rung for part in roundings(pair.student))
+        assert found == {1: [1, 7], 2: found, 3: [7, 127], 4: [127, 127]}[number]
+    assert climb(distances).raised == 0
+    assert sum(distances.now().values()) < 0.05 * before
+    assert rung_sizes(pair.student) == {"int8": 48 * 32 * 9 + 32 * 48}
+
+
+def test_later_rounds_are_shorter_and_begin_with_half_the_rate():
+    recipe = TrainingRecipe(steps=10, warmup=0.0, lr=1.0)
+    assert [round_end(recipe, climbs) for climbs in range(3)] == [10, 15, 20]
+    rates = [learning_rate(recipe, step) for step in range(20)]
+    assert rates[10:15] == rates[15:20]
+    assert rates[10] == rates[0] / 2
+    assert rates[9] < rates[8] < rates[0]
+
+
 def test_a_model_of_narrow_layers_is_refused():
     with pytest.raises(Refused, match="32 channels and more"):
         pair_of(Net().eval())
@@ -88,6 +135,41 @@ def test_a_training_lowers_the_loss_and_writes_exact_ternary_weights(tmp_path, m
     trained = load_any(f"{source}:wide", tmp_path / "out" / CHECKPOINT, None).module
     sys.modules.pop("mine", None)
     assert len(ternary_operators(trained.eval())) == 2
+
+
+@pytest.mark.slow
+def test_a_budget_that_is_missed_sends_layers_up_and_a_killed_training_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    source, pictures = write_source(tmp_path), write_pictures(tmp_path / "pictures")
+    recipe = TrainingRecipe(precision="ternary", steps=4, batch=1, lr=1e-3, max_drop=0.0)
+
+    def trained(out, *, resume=False, progress=lambda _: None):
+        sys.modules.pop("mine", None)
+        return train_model(
+            ModelRequest(model=f"{source}:wide"), recipe, tmp_path / out, data=pictures, resume=resume,
+            machine=Machine(accelerator="cpu"), keep_every=1, progress=progress,
+        )  # fmt: skip
+
+    whole = trained("whole")
+    assert whole.ladder.weights == {"int8": whole.ladder.weights["int8"]}
+    assert whole.ladder.climbs == 4
+    assert not whole.ladder.met
+    assert whole.ternary == 0
+
+    def killed(line):
+        if line.startswith("ladder") and line.endswith("rung"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained("broken", progress=killed)
+    assert trained("broken", resume=True).checkpoint_sha256 == whole.checkpoint_sha256
+    sys.modules.pop("mine", None)
+
+
+def test_a_budget_needs_a_ladder(tmp_path):
+    words = ["selfie-segmentation", "--out", str(tmp_path / "o"), "--qat", "--max-drop", "5%"]
+    with pytest.raises(UsageError, match="give it with --ternary"):
+        train_command.main(words, standalone_mode=False)
 
 
 def test_a_way_of_training_is_asked_for(tmp_path):
