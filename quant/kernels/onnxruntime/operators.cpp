@@ -271,7 +271,10 @@ class Conv2d : public Node {
  private:
   void attribute(const OrtKernelInfo* info, const char* name, std::int64_t* values, std::size_t expected) const {
     std::size_t count = 0;
-    check(api().KernelInfoGetAttributeArray_int64(info, name, nullptr, &count));
+    if (OrtStatus* const missing = api().KernelInfoGetAttributeArray_int64(info, name, nullptr, &count)) {
+      api().ReleaseStatus(missing);  // it does not say which
+      throw Refused(ort::kInvalidGraph, "there is no attribute %s of integers", name);
+    }
     if (count != expected)
       throw Refused(ort::kInvalidGraph, "attribute %s has %zu values; expected %zu", name, count, expected);
     check(api().KernelInfoGetAttributeArray_int64(info, name, values, &count));
