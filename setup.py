@@ -32,27 +32,36 @@ def _load() -> ModuleType:
 _KERNELS = _load()
 
 
+# The extensions of quant.kernels, their files and what compiles them.
+_BUILT = {
+    "ternary": (_KERNELS.LIBRARY, _KERNELS.compile_library),
+    "ternary_onnxruntime": (_KERNELS.ONNXRUNTIME_LIBRARY, _KERNELS.compile_onnxruntime),
+}
+
+
 class _BuildKernels(build_ext):
     def get_ext_filename(self, fullname: str) -> str:
-        return str(Path(*fullname.split(".")[:-1], _KERNELS.LIBRARY))
+        *folders, name = fullname.split(".")
+        return str(Path(*folders, _BUILT[name][0]))
 
     def build_extension(self, ext: Extension) -> None:
         try:
-            _KERNELS.compile_library(Path(self.get_ext_fullpath(ext.name)), _KERNELS.host_toolchain())
+            _, compile_to = _BUILT[ext.name.rpartition(".")[2]]
+            compile_to(Path(self.get_ext_fullpath(ext.name)), _KERNELS.host_toolchain())
         except _KERNELS.CompileFailed as error:
             raise CompileError(f"the ternary kernels are not built: {error}") from None
 
 
 class _AnyPython(bdist_wheel):
-    """The library is loaded by ctypes: one wheel for every Python of a platform."""
+    """No library is a module of Python: one wheel for every Python of a platform."""
 
     def get_tag(self) -> tuple[str, str, str]:
         return "py3", "none", super().get_tag()[2]
 
 
-_SOURCES = sorted(str(path.relative_to(_COMPILE.parents[2])) for path in (_COMPILE.parent / "src").glob("*.cpp"))
+_SOURCES = sorted(str(path.relative_to(_COMPILE.parents[2])) for path in _COMPILE.parent.glob("*/*.cpp"))
 
 setup(
-    ext_modules=[Extension("quant.kernels.ternary", sources=_SOURCES, optional=True)],
+    ext_modules=[Extension(f"quant.kernels.{name}", sources=_SOURCES, optional=True) for name in _BUILT],
     cmdclass={"build_ext": _BuildKernels, "bdist_wheel": _AnyPython},
 )

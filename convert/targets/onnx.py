@@ -50,19 +50,20 @@ def onnx_cpu(program: Program, precision: str, folder: Path) -> Compiled:
 
 def _convert(program: Program, precision: str) -> tuple[bytes, tuple[Step, ...]]:
     if precision in ("fp32", "fp16"):
-        return to_onnx(program, precision), _steps(precision)
+        return to_onnx(program, precision), export_steps(precision)
     if precision == "ternary":
         from convert.targets._onnx_ternary import to_ternary
 
         model, step = to_ternary(program)
-        return _checked(model, program, precision), (*_steps("fp32"), step)
+        return checked(model, program, precision), (*export_steps("fp32"), step)
     from convert.targets._onnx_cpu_quantize import to_quantized
 
     model, step = to_quantized(program, precision)
-    return _checked(model, program, precision), (*_steps("fp32"), step)
+    return checked(model, program, precision), (*export_steps("fp32"), step)
 
 
-def _steps(precision: str) -> tuple[Step, ...]:
+def export_steps(precision: str) -> tuple[Step, ...]:
+    """Return the steps that lead to a float ONNX model."""
     exporter = Step(tool="torch.onnx", version=metadata.version("torch"), options={"opset": OPSET})
     optimiser = Step(tool="onnxscript", version=metadata.version("onnxscript"))
     half = Step(tool="onnxruntime.transformers.float16", version=metadata.version("onnxruntime"))
@@ -76,10 +77,11 @@ def to_onnx(program: Program, precision: str) -> bytes:
     model = export_onnx(program).model_proto
     if precision == "fp16":
         model = _halve(model)
-    return _checked(model, program, precision)
+    return checked(model, program, precision)
 
 
-def _checked(model: Any, program: Program, precision: str) -> bytes:
+def checked(model: Any, program: Program, precision: str) -> bytes:
+    """Return the bytes of a described model; raises onnx's ValidationError for one that is none."""
     import onnx
 
     describe(model, program, precision)

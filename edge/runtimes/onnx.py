@@ -27,32 +27,45 @@ class OnnxSession:
         try:
             results = self._session.run(self._outputs, dict(inputs))
         except Exception as error:  # ONNX Runtime's exceptions share no base of their own
-            raise TargetError(f"ONNX Runtime cannot run with these inputs: {_first_line(error)}") from error
+            raise TargetError(f"ONNX Runtime cannot run with these inputs: {first_line(error)}") from error
         return dict(zip(self._outputs, results, strict=True))
 
 
 @runtime("onnx")
 def open_onnx(artifact: Artifact) -> Session:
     """Load model.onnx with `EDGE_THREADS` threads, or one per core."""
+    return load(artifact, session_options())
+
+
+def session_options() -> Any:
+    """Return the options of every session; raises MissingError without ONNX Runtime."""
     try:
         import onnxruntime
     except ImportError:
         raise MissingError("ONNX Runtime is not installed: pip install 'edge-deployment-kit[onnx]'") from None
 
-    path = artifact.file(".onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = thread_count()
     options.log_severity_level = 3
     # x86 cores without VNNI add 8-bit products in 16 bits that saturate; phones' cores do not. Compute as phones do.
     options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
+
+
+def load(artifact: Artifact, options: Any) -> Session:
+    """Load model.onnx; raises TargetError for a file that ONNX Runtime cannot open."""
+    import onnxruntime
+
+    path = artifact.file(".onnx")
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no base of their own
         raise TargetError(
-            f"ONNX Runtime cannot open {path}: {_first_line(error)}; deploy it again with `edge deploy`"
+            f"ONNX Runtime cannot open {path}: {first_line(error)}; deploy it again with `edge deploy`"
         ) from error
     return OnnxSession(session)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of what ONNX Runtime says."""
     return str(error).strip().split("\n", 1)[0]

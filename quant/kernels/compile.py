@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-LIBRARY = "libternary.dylib" if sys.platform == "darwin" else "libternary.so"
+_SUFFIX = ".dylib" if sys.platform == "darwin" else ".so"
+LIBRARY = f"libternary{_SUFFIX}"
+ONNXRUNTIME_LIBRARY = f"libternary_onnxruntime{_SUFFIX}"
 _FLAGS = (
     "-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", "-ffp-contract=off", "-pthread",
 )  # fmt: skip
@@ -69,6 +71,18 @@ def host_toolchain(flags: Iterable[str] = ()) -> Toolchain:
 def compile_library(output: Path, toolchain: Toolchain, *more: Path) -> None:
     """Write the shared library of the kernels and of more sources; raises CompileFailed."""
     _build(output, toolchain, [*_sources(toolchain), *more], "-shared")
+
+
+def compile_onnxruntime(output: Path, toolchain: Toolchain) -> None:
+    """Write the shared library of ONNX Runtime's operators, which the kernels are part of; raises CompileFailed."""
+    folder = HERE / "onnxruntime"
+    # Nothing but the entry point may be seen; threads that are not ours keep buffers of the library's.
+    exports = (
+        ("-Wl,-exported_symbol,_RegisterCustomOps",)
+        if sys.platform == "darwin"
+        else (f"-Wl,--version-script={folder / 'exports.map'}", "-Wl,-z,nodelete")
+    )
+    _build(output, toolchain, [*_sources(toolchain), folder / "operators.cpp"], "-shared", *exports)
 
 
 def compile_program(output: Path, source: Path, toolchain: Toolchain, *more: Path) -> None:

@@ -1,7 +1,7 @@
 """The kernels as operators of other runtimes: libraries that a process loads before it opens a model.
 
-ExecuTorch's is compiled against the installed executorch package, whose headers and libraries it needs; it is kept in
-the cache for as long as neither changes.
+ONNX Runtime's is built with the package. ExecuTorch's is compiled against the installed executorch package, whose
+headers and libraries it needs; it is kept in the cache for as long as neither changes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from edge.store import cache_lock, cache_root, content_key, package_archive, sta
 from edge.versions import installed_version
 from quant.kernels.compile import (
     HERE,
+    ONNXRUNTIME_LIBRARY,
     CompileFailed,
     Toolchain,
     compile_library,
@@ -24,11 +25,23 @@ from quant.kernels.compile import (
     host_toolchain,
     sources_digest,
 )
+from quant.kernels.library import MENDED_BY
 
 EXECUTORCH = HERE / "executorch"
 _LIBRARIES = ("executorch", "executorch_threadpool")
 _RUNNER_LIBRARIES = (*_LIBRARIES, "executorch_kernels_optimized", "executorch_backend_xnnpack")
 _DEFINITIONS = ("-DC10_USING_CUSTOM_GENERATED_MACROS", "-DET_EVENT_TRACER_ENABLED", "-DET_USE_THREADPOOL")
+
+
+def onnxruntime_library() -> Path:
+    """Return the library that `SessionOptions.register_custom_ops_library` takes; raises MissingError without it."""
+    path = HERE / ONNXRUNTIME_LIBRARY
+    if not path.is_file():
+        raise MissingError(
+            f"there is no {ONNXRUNTIME_LIBRARY}; install a C++ compiler (Debian: apt-get install g++), then "
+            f"`{MENDED_BY}`"
+        )
+    return path
 
 
 def executorch_library() -> Path:

@@ -49,6 +49,7 @@ Reader = Callable[[Artifact, Arrays], Taps]
 # family → module:function; a family that is not here has no taps that the file alone gives
 READERS: Mapping[str, str] = {
     "onnx-cpu": "edge.runtimes._taps.onnx:read_onnx",
+    "onnx-ternary": "edge.runtimes._taps.onnx:read_onnx",
     "litert-cpu": "edge.runtimes._taps.litert:read_litert",
     "executorch-xnnpack": "edge.runtimes._taps.executorch:read_executorch",
     "coreml": "edge.runtimes._taps.coreml:read_coreml",

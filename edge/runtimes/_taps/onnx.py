@@ -10,6 +10,7 @@ from edge.artifact import Artifact
 from edge.errors import MissingError, TargetError
 from edge.runtimes import open_session
 from edge.runtimes._taps import Arrays, Tap, Taps, disagreement
+from edge.runtimes.onnx_ternary import DOMAIN, register
 from edge.threads import thread_count
 
 _SAME = 1e-3  # of the rms: other orders of summation, fused operators
@@ -32,7 +33,8 @@ def read_onnx(artifact: Artifact, inputs: Arrays) -> Taps:
         for name in node.output
         if name in values
     ]
-    limit = _SAME_QUANTIZED if any(node.op_type == "QuantizeLinear" for node in nodes) else _SAME
+    quantized = any(node.op_type == "QuantizeLinear" or node.domain == DOMAIN for node in nodes)
+    limit = _SAME_QUANTIZED if quantized else _SAME
     notes = disagreement("ONNX Runtime with its graph optimizations", outputs, values, limit)
     return Taps("native", tuple(taps), outputs, tuple(node.op_type for node in nodes), notes)
 
@@ -51,6 +53,8 @@ def _run_all(model: Any, inputs: Arrays) -> dict[str, Any]:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = thread_count()
     options.log_severity_level = 3
+    if any(node.domain == DOMAIN for node in model.graph.node):
+        register(options)
     try:
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         names = [value.name for value in session.get_outputs()]

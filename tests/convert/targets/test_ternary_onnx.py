@@ -8,7 +8,7 @@ import torch
 from ternary_networks import LAYERS, Twice, compile_to, network, options_of, program_of, tensor_of, worst_error
 from torch import nn
 
-from convert.targets._onnx_ternary import block_of, blocked
+from convert.targets._onnx_ternary_forms import block_of, blocked
 from edge.errors import Refused
 from quant.ternary import TernaryTensor, ternary_of
 

@@ -13,6 +13,7 @@ from quant.kernels.compile import HERE, CompileFailed, Toolchain, compile_progra
 
 CHECK = Path(__file__).with_name("check.cpp")
 CROSS, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64-static"
+SYMBOLS = "aarch64-linux-gnu-nm"
 SIMULATION = Path("/usr/include/simde/x86/avx512.h")
 
 
@@ -74,11 +75,14 @@ def test_every_path_of_arm_is_exact_under_emulation(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_cmake_builds_the_library_for_another_machine(tmp_path: Path) -> None:
-    _needs("cmake", CROSS)
+def test_cmake_builds_the_libraries_for_another_machine(tmp_path: Path) -> None:
+    _needs("cmake", CROSS, SYMBOLS)
     target = ("-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", f"-DCMAKE_CXX_COMPILER={CROSS}")
-    _run("cmake", "-S", HERE, "-B", tmp_path, *target)
+    _run("cmake", "-S", HERE, "-B", tmp_path, *target, "-DTERNARY_ONNXRUNTIME=ON")
     _run("cmake", "--build", tmp_path, "--parallel", "2")
-    header = (tmp_path / "libternary.so").read_bytes()[:20]
-    assert header[:4] == b"\x7fELF"
-    assert int.from_bytes(header[18:20], "little") == 183  # EM_AARCH64
+    for name in ("libternary.so", "libternary_onnxruntime.so"):
+        header = (tmp_path / name).read_bytes()[:20]
+        assert header[:4] == b"\x7fELF"
+        assert int.from_bytes(header[18:20], "little") == 183  # EM_AARCH64
+    shown = _run(SYMBOLS, "--dynamic", "--defined-only", tmp_path / "libternary_onnxruntime.so").split("\n")
+    assert [line.split()[-1] for line in shown if line] == ["RegisterCustomOps"]
