@@ -49,3 +49,11 @@ def ternary_layers(program: Program) -> tuple[TernaryLayer, ...]:
             "is int8, or train it with `edge train --ternary`"
         )
     return tuple(found)
+
+
+def weighted_operators(program: Program) -> frozenset[str]:
+    """Return the names of all operators with a weight, whatever it is."""
+    from quant.layers import find_layers
+
+    module = program.exported.module(check_guards=False)
+    return frozenset(layer.name for layer in find_layers(module.graph) if layer.weight)

@@ -16,6 +16,7 @@ import numpy as np
 from convert.targets._coreml_edit import exchange, no_origin
 from convert.targets._coreml_plan import WEIGHTED
 from edge.errors import TargetError
+from quant.coded import CodedTensor, coded_of
 from quant.ternary import NotTernary, TernaryTensor, ternary_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from convert.program import Program
 
+Codes = TernaryTensor | CodedTensor
 VECTOR = 5  # weights in a byte of `vector5`
 
 
@@ -35,16 +37,16 @@ class Place:
     axis: int  # of the output channels
     scale_type: Any  # numpy's float32 or float16
 
-    def scales(self, tensor: TernaryTensor, more: int = 0) -> NDArray[Any]:
+    def scales(self, tensor: Codes, more: int = 0) -> NDArray[Any]:
         """Return the scales, shaped to be broadcast along the channels, with `more` dimensions at the end."""
-        return _along(tensor.scale, self.axis, tensor.trits.ndim, more).astype(self.scale_type)
+        return _along(tensor.scale, self.axis, tensor.codes.ndim, more).astype(self.scale_type)
 
-    def trits(self, tensor: TernaryTensor) -> NDArray[np.int8]:
-        """Return the trits as the program has the weight."""
-        return np.moveaxis(tensor.trits, 0, self.axis)
+    def codes(self, tensor: Codes) -> NDArray[np.int8]:
+        """Return the codes as the program has the weight."""
+        return np.moveaxis(tensor.codes, 0, self.axis)
 
 
-Encode = Callable[[TernaryTensor, Place], Any]
+Encode = Callable[[Any, Place], Any]
 
 
 def lut2(tensor: TernaryTensor, place: Place) -> Any:
@@ -52,17 +54,26 @@ def lut2(tensor: TernaryTensor, place: Place) -> Any:
     from coremltools.converters.mil import Builder as mb
 
     palette = _palette(place, tensor, (-1, 0, 1, 0))
-    codes = (place.trits(tensor) + 1).astype(_unsigned(2))
+    codes = (place.codes(tensor) + 1).astype(_unsigned(2))
     return mb.constexpr_lut_to_dense(indices=codes, lut=palette, before_op=place.before, name=place.name)
 
 
-def int4(tensor: TernaryTensor, place: Place) -> Any:
+def int4(tensor: Codes, place: Place) -> Any:
     """Write 4 bits a weight and a scale for every channel, without palettes; return the dense weight."""
-    from coremltools.converters.mil import Builder as mb
     from coremltools.converters.mil.mil import types
 
-    codes = place.trits(tensor).astype(types.nptype_from_builtin(types.int4))
-    scale = place.scales(tensor)
+    return _shifted(tensor, place, types.nptype_from_builtin(types.int4))
+
+
+def int8(tensor: Codes, place: Place) -> Any:
+    """Write 8 bits a weight and a scale for every channel; return the dense weight."""
+    return _shifted(tensor, place, np.int8)
+
+
+def _shifted(tensor: Codes, place: Place, kind: Any) -> Any:
+    from coremltools.converters.mil import Builder as mb
+
+    codes, scale = place.codes(tensor).astype(kind), place.scales(tensor)
     return mb.constexpr_blockwise_shift_scale(data=codes, scale=scale, before_op=place.before, name=place.name)
 
 
@@ -73,7 +84,7 @@ def sparse1(tensor: TernaryTensor, place: Place) -> Any:
     """
     from coremltools.converters.mil import Builder as mb
 
-    trits = place.trits(tensor)
+    trits = place.codes(tensor)
     if not trits.any():
         raise NotTernary("all trits are 0; a sparse constant needs at least one that is not")
     bit = _unsigned(1)
@@ -96,7 +107,7 @@ def vector5(tensor: TernaryTensor, place: Place) -> Any:
     from coremltools.converters.mil import Builder as mb
 
     axis = 1 - place.axis
-    digits = np.moveaxis(place.trits(tensor), axis, -1) + 1
+    digits = np.moveaxis(place.codes(tensor), axis, -1) + 1
     if digits.shape[-1] % VECTOR:
         raise NotTernary(f"{digits.shape[-1]} inputs; a palette of vectors needs a multiple of {VECTOR}")
     powers = 3 ** np.arange(VECTOR)
@@ -112,22 +123,25 @@ def vector5(tensor: TernaryTensor, place: Place) -> Any:
     return mb.constexpr_blockwise_shift_scale(data=dense, scale=scale, before_op=place.before, name=place.name)
 
 
-def densest(tensor: TernaryTensor, float_bits: int) -> str:
+def densest(tensor: Codes, float_bits: int) -> str:
     """Return the form with the fewest bits that every unit of iOS 18 computes; short channels have no use for lut2."""
     bits = _bits(tensor, float_bits)
     return min(bits, key=bits.__getitem__)
 
 
-def _bits(tensor: TernaryTensor, float_bits: int) -> Mapping[str, int]:
-    """Return the bits of a channel in each form, its scale and palette counted."""
-    return {
+def _bits(tensor: Codes, float_bits: int) -> Mapping[str, int]:
+    """Return the bits of a channel in each form that can hold it, its scale and palette counted."""
+    found = {
         "lut2": 2 * tensor.columns + 4 * 8 + float_bits,
         "int4": 4 * tensor.columns + float_bits,
+        "int8": 8 * tensor.columns + float_bits,
         "float": float_bits * tensor.columns,
     }
+    too_few = {2: (), 4: ("lut2",), 8: ("lut2", "int4")}[tensor.bits]
+    return {form: bits for form, bits in found.items() if form not in too_few}
 
 
-_ENCODINGS: Mapping[str, Encode] = {"lut2": lut2, "int4": int4}
+_ENCODINGS: Mapping[str, Encode] = {"lut2": lut2, "int4": int4, "int8": int8}
 
 
 def scales_in_half(program: Program) -> bool:
@@ -149,16 +163,16 @@ def encode_ternary(program: Any) -> dict[str, str | int | float | bool]:
     counts: Counter[str] = Counter()
     bits = weights = 0
     for weight, axis in _weights(program):
-        try:
-            tensor = ternary_of(weight.val, axis=axis)
-        except NotTernary:
+        tensor = _codes_of(weight.val, axis)
+        if tensor is None:
             counts["float"] += 1
             continue
         float_bits = 8 * weight.val.dtype.itemsize
         form = densest(tensor, float_bits)
         counts[form] += 1
-        bits += _bits(tensor, float_bits)[form] * len(tensor.trits)
-        weights += tensor.trits.size
+        if isinstance(tensor, TernaryTensor):
+            bits += _bits(tensor, float_bits)[form] * len(tensor.trits)
+            weights += tensor.trits.size
         if form in _ENCODINGS:
             replace_weight(program, weight, tensor, axis, _ENCODINGS[form])
     if not weights:
@@ -166,7 +180,14 @@ def encode_ternary(program: Any) -> dict[str, str | int | float | bool]:
     return {**counts, "ternary_bits_per_weight": round(bits / weights, 3)}
 
 
-def replace_weight(program: Any, weight: Any, tensor: TernaryTensor, axis: int, encode: Encode) -> None:
+def _codes_of(weight: NDArray[Any], axis: int) -> Codes | None:
+    try:
+        return ternary_of(weight, axis=axis)
+    except NotTernary:
+        return coded_of(weight, axis=axis)
+
+
+def replace_weight(program: Any, weight: Any, tensor: Codes, axis: int, encode: Encode) -> None:
     """Write a constant weight in another form for all operations that read it as their weight."""
     block = program.functions["main"]
     place = Place(weight.op, f"{weight.op.name}_ternary", axis, weight.val.dtype.type)

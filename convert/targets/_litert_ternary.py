@@ -3,7 +3,8 @@
 Matrix products, and 1×1 convolutions written as such, multiply 2-bit codes as they are (XNNPACK; activations get 8-bit
 codes of every row's own range at run time). Other convolutions keep 8-bit codes behind a DEQUANTIZE, which XNNPACK
 resolves when the file is loaded: bit for bit the float file's results, at its speed, in a quarter of the size. 2- and
-4-bit codes there are right too, but leave XNNPACK, which took 2 to 25 times as long.
+4-bit codes there are right too, but leave XNNPACK, which took 2 to 25 times as long. Weights that are exactly codes of
+4 or 8 bits are written in the same way.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.targets._litert_origin import kind_of, operators_as_names, read_model, read_operators
-from convert.ternary import ternary_layers
+from convert.ternary import ternary_layers, weighted_operators
 from edge.artifact import Step
 from edge.errors import Refused
+from quant.coded import CodedTensor, coded_of
 from quant.ternary import NotTernary, TernaryTensor, ternary_of
 
 if TYPE_CHECKING:
     from convert.program import Program
 
+Codes = TernaryTensor | CodedTensor
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 # The first versions with a scale a channel for codes between float tensors.
 _VERSIONS = {"FULLY_CONNECTED": 12, "DEQUANTIZE": 5}
@@ -44,7 +47,7 @@ def to_ternary(program: Program) -> tuple[bytes, tuple[Step, ...]]:
     layers = ternary_layers(program)
     with operators_as_names(program):
         content = to_tflite(program, "fp32")
-    names = {layer.operator for layer in layers}
+    names = weighted_operators(program)
     own = [entry.index for entry in read_operators(content, program) if names.intersection(entry.origins)]
     made, forms = encode(content, own)
     options: dict[str, str | int | float | bool] = {
@@ -75,7 +78,7 @@ def check_executed(kind: str, bits: int, columns: int) -> None:
 
 
 def encode(content: bytes, indices: Collection[int]) -> tuple[bytes, Counter[str]]:
-    """Return a float file with the ternary weights of the operators at `indices` as codes, and the forms' counts.
+    """Return a float file with the coded weights of the operators at `indices` as codes, and the forms' counts.
 
     A form is named after the operator that reads the codes and their type.
     """
@@ -112,12 +115,12 @@ class _Editor:
         """Let an operator read codes, restored by an operator appended to `before` if need be; return the form."""
         weight = int(operator.inputs[1])
         axis = 3 if kind == "DEPTHWISE_CONV_2D" else 0
-        try:
-            tensor = ternary_of(self._values(weight), axis=axis)
-        except NotTernary:
+        tensor = _codes_of(self._values(weight), axis)
+        if tensor is None:
             return "float"
         product = kind == "FULLY_CONNECTED" or (kind == "CONV_2D" and self._is_pointwise(operator))
-        bits = next(bits for bits in (2, 4, 8) if tensor.columns % (8 // bits) == 0) if product else 8
+        fitting = (bits for bits in (2, 4, 8) if bits >= tensor.bits and tensor.columns % (8 // bits) == 0)
+        bits = next(fitting) if product else 8
         if tensor.columns * bits // 8 + _CHANNEL_BYTES >= 4 * tensor.columns:
             return "float"  # codes would be larger
         reader = "FULLY_CONNECTED" if product else "DEQUANTIZE"
@@ -125,7 +128,7 @@ class _Editor:
         form = f"{reader}_int{bits}"
         if product:
             self._make_product(operator, kind)
-            flat = TernaryTensor(tensor.trits.reshape(len(tensor.trits), -1), tensor.scale)
+            flat = CodedTensor(tensor.codes.reshape(len(tensor.codes), -1), tensor.scale, tensor.bits)
             operator.inputs[1] = self._once(weight, form, lambda: self._codes(weight, flat, 0, bits))
         else:
             operator.inputs[1] = self._once(weight, form, lambda: self._restored(weight, tensor, axis, before))
@@ -173,7 +176,7 @@ class _Editor:
             self._made[weight, form] = make()
         return self._made[weight, form]
 
-    def _restored(self, weight: int, tensor: TernaryTensor, axis: int, before: list[Any]) -> int:
+    def _restored(self, weight: int, tensor: Codes, axis: int, before: list[Any]) -> int:
         """Add codes, an operator that restores them, and the float tensor that it fills."""
         from ai_edge_litert import schema_py_generated as schema
 
@@ -188,15 +191,15 @@ class _Editor:
         before.append(operator)
         return int(operator.outputs[0])
 
-    def _codes(self, weight: int, tensor: TernaryTensor, axis: int, bits: int) -> int:
+    def _codes(self, weight: int, tensor: Codes, axis: int, bits: int) -> int:
         """Add a constant of codes with a scale an output channel and return its index."""
         from ai_edge_litert import schema_py_generated as schema
 
         entry, buffer = copy.copy(self._graph.tensors[weight]), copy.copy(self._model.buffers[0])
-        trits = np.moveaxis(tensor.trits, 0, axis)
-        buffer.data = packed(trits, bits)
+        codes = np.moveaxis(tensor.codes, 0, axis)
+        buffer.data = packed(codes, bits)
         entry.name, entry.buffer = entry.name + b"/codes", len(self._model.buffers)
-        entry.type, entry.shape = getattr(schema.TensorType, f"INT{bits}"), list(trits.shape)
+        entry.type, entry.shape = getattr(schema.TensorType, f"INT{bits}"), list(codes.shape)
         entry.quantization = schema.QuantizationParametersT()
         entry.quantization.scale, entry.quantization.quantizedDimension = tensor.scale, axis
         entry.quantization.zeroPoint = np.zeros(len(tensor.scale), np.int64)
@@ -219,6 +222,13 @@ class _Editor:
         code.version = _VERSIONS[kind]
         self._model.operatorCodes.append(code)
         return len(self._model.operatorCodes) - 1
+
+
+def _codes_of(weight: NDArray[np.float32], axis: int) -> Codes | None:
+    try:
+        return ternary_of(weight, axis=axis)
+    except NotTernary:
+        return coded_of(weight, axis=axis)
 
 
 def packed(codes: NDArray[np.int8], bits: int) -> NDArray[np.uint8]:

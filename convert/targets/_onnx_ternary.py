@@ -2,7 +2,7 @@
 
 A matrix product becomes MatMulNBits, which multiplies 2-bit codes as they are. Convolutions keep their operator behind
 a DequantizeLinear: ONNX Runtime computes them in float32, so that they get smaller and not faster. A target can offer
-more forms; a weight gets the smallest.
+more forms; a weight gets the smallest. Weights that are exactly codes of 4 or 8 bits are written as such too.
 """
 
 from __future__ import annotations
@@ -23,11 +23,15 @@ from convert.targets._onnx_ternary_forms import (
     in_blocks,
     restored,
 )
-from convert.ternary import ternary_layers
+from convert.ternary import ternary_layers, weighted_operators
 from edge.artifact import Step
-from quant.ternary import NotTernary, ternary_of
+from quant.coded import CodedTensor, coded_of
+from quant.ternary import NotTernary, TernaryTensor, ternary_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from convert.program import Program
 
 # The first with 2-bit integers. Since opset 20 only GroupNormalization changed its meaning, which the exporter does not
@@ -47,11 +51,11 @@ def to_ternary(program: Program, more: Sequence[Form] = ()) -> tuple[Any, Step]:
     kept_operators(program, "ternary")
     layers = ternary_layers(program)
     source = to_float_model(program, "ternary")
-    operators = {layer.operator for layer in layers}
+    operators = weighted_operators(program)
     model = source.model
     named = {name for name, operator in source.origins.items() if operator in operators}
     forms = encode(model, named, (*more, in_blocks, restored))
-    if forms["DequantizeLinear_int2"]:
+    if forms["DequantizeLinear_int2"] or forms["DequantizeLinear_int4"]:
         _raise_opset(model)
     options: dict[str, str | int | float | bool] = {**sorted_counts(forms), "ternary_layers": len(layers)}
     if forms["MatMulNBits_int2"]:
@@ -113,15 +117,21 @@ def _coded(
         return None
     axis = axes.pop()
     values = numpy_helper.to_array(constant)
-    try:
-        tensor = ternary_of(values, axis=axis)
-    except NotTernary:
+    tensor = _codes_of(values, axis)
+    if tensor is None:
         return None
-    biases = {other for other, entry in constants.items() if list(entry.dims) == [len(tensor.trits)]}
+    biases = {other for other, entry in constants.items() if list(entry.dims) == [len(tensor.codes)]}
     weight = Weight(name, axis, tensor, tuple(node for node, _ in readers), biases)
     found = [made for form in forms if (made := form(weight))]
     smallest = min(found, key=lambda made: made.bytes, default=None)
     return smallest if smallest and smallest.bytes < values.nbytes else None
+
+
+def _codes_of(values: NDArray[np.float32], axis: int) -> TernaryTensor | CodedTensor | None:
+    try:
+        return ternary_of(values, axis=axis)
+    except NotTernary:
+        return coded_of(values, axis=axis)
 
 
 def _readers(model: Any) -> dict[str, list[tuple[Any, int]]]:

@@ -1,4 +1,4 @@
-"""The forms that a ternary weight can have in an ONNX file: constants, and the operators that read them."""
+"""The forms that a coded weight can have in an ONNX file: constants, and the operators that read them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import Refused
+from quant.coded import CodedTensor
 from quant.ternary import TernaryTensor
 
 MICROSOFT = "com.microsoft"
@@ -32,11 +33,11 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """A ternary weight of a graph: where it is, and all the operators that read it as their second input."""
+    """A coded weight of a graph: where it is, and all the operators that read it as their second input."""
 
     name: str
     axis: int  # of the output channels in the constant; they come first in `tensor`
-    tensor: TernaryTensor
+    tensor: TernaryTensor | CodedTensor
     readers: tuple[Any, ...]
     biases: Collection[str]  # constants of the graph with a value an output channel
 
@@ -64,9 +65,10 @@ def in_blocks(weight: Weight) -> Coded | None:
     """Return 2-bit codes in blocks that MatMulNBits multiplies as they are, for plain products."""
     from onnx import helper, numpy_helper
 
-    if not plain_products(weight):
+    tensor = weight.tensor
+    if not isinstance(tensor, TernaryTensor) or not plain_products(weight):
         return None
-    tensor, block = weight.tensor, block_of(weight.tensor.columns)
+    block = block_of(tensor.columns)
     codes, scales = blocked(tensor, block)
     constants = (
         numpy_helper.from_array(codes, f"{weight.name}_codes"),
@@ -92,24 +94,31 @@ def in_blocks(weight: Weight) -> Coded | None:
 
 
 def restored(weight: Weight) -> Coded | None:
-    """Return 2-bit codes behind a DequantizeLinear, for operators that have no form of their own."""
+    """Return codes of 2, 4 or 8 bits behind a DequantizeLinear, for operators that have no form of their own."""
     import onnx
     from onnx import helper, numpy_helper
 
-    if plain_products(weight):
-        return None  # ONNX Runtime would make blocks of 32 of it, which are slower
-    trits = np.ascontiguousarray(np.moveaxis(weight.tensor.trits, 0, weight.axis))
-    packed = _four_a_byte(trits.reshape(-1).view(np.uint8) & np.uint8(3)).tobytes()
-    codes = helper.make_tensor(f"{weight.name}_codes", onnx.TensorProto.INT2, trits.shape, packed, raw=True)
+    bits = weight.tensor.bits
+    if bits < 8 and plain_products(weight):
+        if isinstance(weight.tensor, TernaryTensor):
+            return None  # ONNX Runtime would make blocks of 32 of it, which are slower
+        bits = 8
+    moved = np.ascontiguousarray(np.moveaxis(weight.tensor.codes, 0, weight.axis))
+    kind = getattr(onnx.TensorProto, f"INT{bits}")
+    packed = _bytes_of(moved.reshape(-1).view(np.uint8), bits).tobytes()
+    codes = helper.make_tensor(f"{weight.name}_codes", kind, moved.shape, packed, raw=True)
     scales = numpy_helper.from_array(weight.tensor.scale, f"{weight.name}_scales")
+    constants = [codes, scales]
+    if bits == 8:  # ONNX Runtime adds a zero point of its own otherwise, and refuses it for its shape
+        constants.append(numpy_helper.from_array(np.zeros(len(weight.tensor.scale), np.int8), f"{weight.name}_zeros"))
     before = helper.make_node(
         "DequantizeLinear",
-        [codes.name, scales.name],
+        [entry.name for entry in constants],
         [weight.name],
         name=f"{weight.name}_restored",
         axis=weight.axis,
     )
-    return Coded("DequantizeLinear_int2", (codes, scales), (before,))
+    return Coded(f"DequantizeLinear_int{bits}", tuple(constants), (before,))
 
 
 def block_of(columns: int) -> int:
@@ -129,14 +138,15 @@ def blocked(tensor: TernaryTensor, block: int) -> tuple[NDArray[np.uint8], NDArr
     count = -(-columns // block)
     codes = np.full((rows, count * block), _ZERO, np.uint8)
     codes[:, :columns] = tensor.trits + _ZERO
-    return _four_a_byte(codes).reshape(rows, count, block // 4), np.repeat(tensor.scale[:, None], count, axis=1)
+    return _bytes_of(codes, 2).reshape(rows, count, block // 4), np.repeat(tensor.scale[:, None], count, axis=1)
 
 
-def _four_a_byte(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return 2-bit codes in the last axis as bytes, the first code in the lowest bits."""
-    padding = [(0, 0)] * (codes.ndim - 1) + [(0, -codes.shape[-1] % 4)]
-    four = np.pad(codes, padding).reshape(*codes.shape[:-1], -1, 4)
-    return np.asarray(np.bitwise_or.reduce(four << np.array([0, 2, 4, 6], np.uint8), axis=-1), np.uint8)
+def _bytes_of(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Return codes of 2, 4 or 8 bits in the last axis as bytes, the first code in the lowest bits."""
+    several = 8 // bits
+    padding = [(0, 0)] * (codes.ndim - 1) + [(0, -codes.shape[-1] % several)]
+    padded = np.pad(codes & np.uint8((1 << bits) - 1), padding).reshape(*codes.shape[:-1], -1, several)
+    return np.asarray(np.bitwise_or.reduce(padded << np.arange(0, 8, bits, dtype=np.uint8), axis=-1), np.uint8)
 
 
 def channel_axis(node: Any, dimensions: int) -> int:

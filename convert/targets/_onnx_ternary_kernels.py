@@ -12,7 +12,7 @@ import numpy as np
 
 from convert.targets._onnx_ternary_forms import Coded, Weight, attribute, plain_products
 from edge.runtimes.onnx_ternary import DOMAIN
-from quant.ternary import pack
+from quant.ternary import TernaryTensor, pack
 
 _DEFAULTS = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
 _MOST_COLUMNS = 1 << 24  # of which the kernels' sums fit into int32
@@ -20,20 +20,20 @@ _MOST_COLUMNS = 1 << 24  # of which the kernels' sums fit into int32
 
 def packed_linear(weight: Weight) -> Coded | None:
     """Return the packed bytes of a plain product's weight for TernaryLinear; activations get int8 codes a row."""
-    fits = weight.tensor.trits.ndim == 2 and plain_products(weight)
+    fits = weight.tensor.codes.ndim == 2 and plain_products(weight)
     return _packed(weight, "TernaryLinear_t5", {}) if fits else None
 
 
 def packed_conv(weight: Weight) -> Coded | None:
     """Return those of an ungrouped convolution for TernaryConv2d; activations get int8 codes an image."""
-    fits = weight.tensor.trits.ndim == 4 and all(_is_plain_convolution(node) for node in weight.readers)
+    fits = weight.tensor.codes.ndim == 4 and all(_is_plain_convolution(node) for node in weight.readers)
     return _packed(weight, "TernaryConv2d_t5", _DEFAULTS) if fits else None
 
 
 def _packed(weight: Weight, form: str, defaults: Mapping[str, Sequence[int]]) -> Coded | None:
     from onnx import helper, numpy_helper
 
-    if weight.tensor.columns >= _MOST_COLUMNS:
+    if not isinstance(weight.tensor, TernaryTensor) or weight.tensor.columns >= _MOST_COLUMNS:
         return None
     packed = np.frombuffer(pack(weight.tensor, "t5"), np.uint8)
     constant = numpy_helper.from_array(packed, f"{weight.name}_packed")

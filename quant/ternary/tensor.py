@@ -47,6 +47,16 @@ class TernaryTensor:
         """Return how many weights an output channel has."""
         return math.prod(self.shape[1:])
 
+    @property
+    def codes(self) -> NDArray[np.int8]:
+        """Return the trits, as codes of 2 bits."""
+        return self.trits
+
+    @property
+    def bits(self) -> int:
+        """Return the bits of a trit as a code."""
+        return 2
+
     def dequantize(self) -> NDArray[np.float32]:
         """Return trits × scale in float32, which is exact: every product is -s, 0 or s."""
         return self.trits.astype(np.float32) * self.scale.reshape(-1, *[1] * (self.trits.ndim - 1))
