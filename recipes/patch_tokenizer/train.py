@@ -1,20 +1,20 @@
-"""Train the tokenizer twice, with float weights and from there with ternary ones, and measure both.
+"""Train the tokenizer with float weights, go on from there with ternary ones and with float ones, and measure all.
 
     python recipes/patch_tokenizer/train.py --out out/patch_tokenizer
 
 Pictures: the kit's photographs of cameras 1 and 2 and scikit-image's coffee and chelsea to train on; of cameras 3 and 4
-and astronaut to measure on. Writes encoder.safetensors and decoder.safetensors with packed ternary weights, the float
-ones beside them, result.json and losses.jsonl.
+and astronaut to measure on. Writes encoder.safetensors and decoder.safetensors of each training, ternary weights
+packed, a line of losses a step, and result.json. A training whose files are there is not repeated.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import platform
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from model import BITS, PATCH, Decoder, Encoder
 
 from edge.images import read_image
 from edge.samples import photographs, sample_photos
-from quant.ternary.checkpoint import write_packed
+from quant.ternary import unpack
+from quant.ternary.checkpoint import KEY, read_packed, write_packed
 from quant.ternary.layers import freeze, set_warmup, ternarize
 
 SIDE = 64  # of a crop
@@ -75,28 +76,28 @@ def crops(pictures: Sequence[NDArray[np.uint8]], step: int) -> Tensor:
     return torch.cat(batch)
 
 
-def train(model: Tokenizer, pictures: Sequence[NDArray[np.uint8]], steps: int, log: Path, *, ternary: bool) -> None:
-    """Train in place: squared error of the picture, and numbers near ±1."""
+def train(model: Any, pictures: Sequence[NDArray[np.uint8]], steps: int, log: Path, *, first: int = 0) -> None:
+    """Train in place on the crops from step `first` on: squared error of the picture, and numbers near ±1."""
     optimizer = torch.optim.Adam(model.parameters(), lr=LARGEST_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LARGEST_RATE, steps, pct_start=0.1)
-    with log.open("a", buffering=1) as lines:
+    with log.open("w", buffering=1) as lines:
         for step in range(steps):
-            if ternary:
-                set_warmup(model, step / (ONSET * steps))
-            batch = crops(pictures, step + (steps if ternary else 0))
+            set_warmup(model, step / (ONSET * steps))
+            batch = crops(pictures, first + step)
             again, numbers = model(batch)
             error = F.mse_loss(again, batch)
-            loss = error + COMMITMENT * (numbers.abs() - 1).square().mean() * float(error.detach())
+            size = float(error.detach())
+            loss = error + COMMITMENT * (numbers.abs() - 1).square().mean() * size
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            lines.write(json.dumps({"ternary": ternary, "step": step + 1, "error": float(error)}) + "\n")
+            lines.write(json.dumps({"step": step + 1, "error": size}) + "\n")
 
 
 @torch.no_grad()
-def measure(model: Tokenizer, pictures: Sequence[NDArray[np.uint8]]) -> list[float]:
+def measure(again: Callable[[Tensor], Tensor], pictures: Sequence[NDArray[np.uint8]]) -> list[float]:
     """Return the peak signal-to-noise ratio in dB of each picture's middle 128×128 after halving, of [0, 1] values."""
     found = []
     for picture in pictures:
@@ -104,57 +105,90 @@ def measure(model: Tokenizer, pictures: Sequence[NDArray[np.uint8]]) -> list[flo
         half = F.interpolate(whole, scale_factor=0.5, mode="bilinear", antialias=True)
         top, left = (half.shape[2] - 128) // 2, (half.shape[3] - 128) // 2
         cut = half[:, :, top : top + 128, left : left + 128]
-        again = model(cut)[0].clamp(0, 1)
-        found.append(float(-10 * torch.log10(F.mse_loss(again, cut))))
+        found.append(float(-10 * torch.log10(F.mse_loss(again(cut).clamp(0, 1), cut))))
     return found
+
+
+def shrunk(pictures: Tensor) -> Tensor:
+    """Return pictures from one colour a patch (24 bits, half as many again as the tokenizer's), interpolated."""
+    small = (F.avg_pool2d(pictures, PATCH) * 255).round() / 255
+    return F.interpolate(small, scale_factor=PATCH, mode="bicubic", align_corners=False)
+
+
+def stage(name: str, out: Path, model: Tokenizer, learn: Callable[[Tokenizer], Tokenizer]) -> Tokenizer:
+    """Return a trained model: what an earlier run wrote, or what `learn` makes of a copy of `model`."""
+    folder, trained = out / name, copy.deepcopy(model)
+    files = {part: folder / f"{part}.safetensors" for part in ("encoder", "decoder")}
+    if not all(path.is_file() for path in files.values()):
+        folder.mkdir(parents=True, exist_ok=True)
+        print(f"training {name}", flush=True)
+        trained = learn(trained)
+        for part, path in files.items():
+            write_packed(path, getattr(trained, part).state_dict())
+    for part, path in files.items():
+        getattr(trained, part).load_state_dict(read_packed(path))
+    return trained.eval()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3000, help="of each of the two trainings")
+    parser.add_argument("--steps", type=int, default=2000, help="of each of the three trainings")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    options.out.mkdir(parents=True, exist_ok=True)
     photos, (astronaut, *others) = photographs(), sample_photos()
     seen = [read_image(path) for path in (*photos.calibration, *others)]
     unseen = [read_image(path) for path in dict.fromkeys((*photos.evaluation, astronaut)) if path not in others]
-    began = time.monotonic()
-    plain = Tokenizer()
-    log = options.out / "losses.jsonl"
-    log.unlink(missing_ok=True)
-    train(plain, seen, options.steps, log, ternary=False)
-    student = ternarize(plain, lambda name, part: isinstance(part, nn.Linear) and name.split(".")[-1] in LAYERS)
-    train(student, seen, options.steps, log, ternary=True)
-    frozen = freeze(student)
-    result = write(plain.eval(), frozen.eval(), unseen, options.out)
-    result |= {
-        "steps": options.steps, "seconds": round(time.monotonic() - began), "training_pictures": len(seen),
-        "threads": options.threads, "device": platform.machine(), "torch": torch.__version__,
+    steps, out = options.steps, options.out
+
+    def plainly(model: Tokenizer) -> Tokenizer:
+        train(model, seen, steps, out / "float" / LOSSES)
+        return model
+
+    def longer(model: Tokenizer) -> Tokenizer:
+        train(model, seen, steps, out / "float-longer" / LOSSES, first=steps)
+        return model
+
+    def ternarized(model: Tokenizer) -> Tokenizer:
+        student = ternarize(model, lambda name, part: isinstance(part, nn.Linear) and name.split(".")[-1] in LAYERS)
+        train(student, seen, steps, out / "ternary" / LOSSES, first=steps)
+        return freeze(student)
+
+    plain = stage("float", out, Tokenizer(), plainly)
+    models = {
+        "float": plain,
+        "float-longer": stage("float-longer", out, plain, longer),
+        "ternary": stage("ternary", out, plain, ternarized),
+    }
+    scores = {name: measure(lambda cut, model=model: model(cut)[0], unseen) for name, model in models.items()}
+    scores["a colour a patch"] = measure(shrunk, unseen)
+    weights = [
+        tensor for part in ("encoder", "decoder") for tensor in ternary_weights(out / "ternary" / f"{part}.safetensors")
+    ]
+    result = {
+        "psnr_db": {name: round(float(np.mean(values)), 2) for name, values in scores.items()},
+        "psnr_db_astronaut": {name: round(values[-1], 2) for name, values in scores.items()},
+        "pictures": len(unseen), "bits_per_pixel": BITS / PATCH**2, "ternary_weights": sum(weights),
+        "bytes": {str(path.relative_to(out)): path.stat().st_size for path in sorted(out.glob("*/*.safetensors"))},
+        "steps": steps, "training_pictures": len(seen), "threads": options.threads, "device": platform.machine(),
+        "torch": str(torch.__version__),
     }  # fmt: skip
-    (options.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    (out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
 
 
+def ternary_weights(path: Path) -> list[int]:
+    """Return the sizes of the packed weights in a checkpoint."""
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as stream:
+        return [unpack(stream.get_tensor(name).tobytes()).trits.size for name in json.loads(stream.metadata()[KEY])]
+
+
+LOSSES = "losses.jsonl"
 LAYERS = ("widen", "narrow")  # of the blocks; the first and the last layers stay in float
-
-
-def write(plain: Tokenizer, frozen: Any, unseen: Sequence[NDArray[np.uint8]], out: Path) -> dict[str, Any]:
-    """Write both trainings' weights and return what they reach on pictures that were not trained on."""
-    weights = 0
-    for part in ("encoder", "decoder"):
-        packed = write_packed(out / f"{part}.safetensors", getattr(frozen, part).state_dict())
-        write_packed(out / f"{part}-float.safetensors", getattr(plain, part).state_dict())
-        weights += sum(tensor.trits.size for tensor in packed.values())
-    scores = {"float": measure(plain, unseen), "ternary": measure(frozen, unseen)}
-    sizes = {path.name: path.stat().st_size for path in sorted(out.glob("*.safetensors"))}
-    return {
-        "psnr_db": {name: round(float(np.mean(values)), 2) for name, values in scores.items()},
-        "psnr_db_astronaut": {name: round(values[-1], 2) for name, values in scores.items()},
-        "pictures": len(unseen), "bits_per_pixel": BITS / PATCH**2, "ternary_weights": weights, "bytes": sizes,
-    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ READERS: Mapping[str, str] = {
     "onnx-ternary": "edge.runtimes._taps.onnx:read_onnx",
     "litert-cpu": "edge.runtimes._taps.litert:read_litert",
     "executorch-xnnpack": "edge.runtimes._taps.executorch:read_executorch",
+    "executorch-ternary": "edge.runtimes._taps.executorch:read_executorch",
     "coreml": "edge.runtimes._taps.coreml:read_coreml",
 }
 
