@@ -62,7 +62,7 @@ void check_rows(std::size_t rows) {
 
 Shape checked_shape(std::int32_t dimensions, const std::int64_t* sizes) {
   if (dimensions < 2 || dimensions > kMostDimensions)
-    throw Failure(TERNARY_SHAPE, "%d dimensions are no weight's; expected 2 to %d", dimensions, kMostDimensions);
+    throw Failure(TERNARY_SHAPE, "%d dimensions are no weight's; expected 2 to %zu", dimensions, kMostDimensions);
   Shape shape;
   shape.dimensions = dimensions;
   for (int i = 0; i < dimensions; ++i) {

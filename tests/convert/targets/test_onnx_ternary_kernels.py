@@ -79,7 +79,7 @@ def test_a_product_ships_its_packed_bytes_and_computes_with_them(name, tmp_path)
 
 
 def convolution(name):
-    """Return a network of `network` whose last layer has 64 inputs where it has one tap: fewer take 2 bits."""
+    """Return a network of `network`; a single tap has 64 inputs, since fewer are smaller as 2 bits."""
     net, contract = network(name, CONV[name]())
     if name == "1x1":
         net = nn.Sequential(nn.Conv2d(8, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 1)).eval()
