@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.targets._litert_origin import kind_of, operators_as_names, read_model, read_operators
+from convert.targets._litert_unfused import input_factors
 from convert.ternary import ternary_layers, weighted_operators
 from edge.artifact import Step
 from edge.errors import Refused
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 Codes = TernaryTensor | CodedTensor
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 # The first versions with a scale a channel for codes between float tensors.
-_VERSIONS = {"FULLY_CONNECTED": 12, "DEQUANTIZE": 5}
+_VERSIONS = {"FULLY_CONNECTED": 12, "DEQUANTIZE": 5, "MUL": 1}
 _CHANNEL_BYTES = 12  # a float32 scale and an int64 zero point
 
 
@@ -47,8 +48,12 @@ def to_ternary(program: Program) -> tuple[bytes, tuple[Step, ...]]:
     layers = ternary_layers(program)
     with operators_as_names(program):
         content = to_tflite(program, "fp32")
-    names = weighted_operators(program)
-    own = [entry.index for entry in read_operators(content, program) if names.intersection(entry.origins)]
+    names, known = weighted_operators(program), {layer.operator: layer.tensor for layer in layers}
+    own = {
+        entry.index: next((known[name] for name in entry.origins if name in known), None)
+        for entry in read_operators(content, program)
+        if names.intersection(entry.origins)
+    }
     made, forms = encode(content, own)
     options: dict[str, str | int | float | bool] = {
         "kind": "ternary",
@@ -77,8 +82,10 @@ def check_executed(kind: str, bits: int, columns: int) -> None:
         raise Refused(f"XNNPACK takes no {bits}-bit codes in {kind}; the nearest is 8 bits before a DEQUANTIZE")
 
 
-def encode(content: bytes, indices: Collection[int]) -> tuple[bytes, Counter[str]]:
-    """Return a float file with the coded weights of the operators at `indices` as codes, and the forms' counts.
+def encode(content: bytes, own: Mapping[int, TernaryTensor | None]) -> tuple[bytes, Counter[str]]:
+    """Return a float file with the coded weights of operators as codes, and the forms' counts.
+
+    `own` maps an operator's index to the ternary weight that it had in the exported program, if it had one.
 
     A form is named after the operator that reads the codes and their type.
     """
@@ -91,7 +98,7 @@ def encode(content: bytes, indices: Collection[int]) -> tuple[bytes, Counter[str
     for index, operator in enumerate(list(model.subgraphs[0].operators)):
         kind = kind_of(model.operatorCodes[operator.opcodeIndex])
         if kind in _WEIGHTED and editor.is_constant(int(operator.inputs[1])):
-            form = editor.encode(operator, kind, operators) if index in indices else "float"
+            form = editor.encode(operator, kind, operators, own[index]) if index in own else "float"
             forms[form] += 1
         operators.append(operator)
     model.subgraphs[0].operators = operators
@@ -111,11 +118,16 @@ class _Editor:
         entry = self._graph.tensors[tensor]
         return entry.type == 0 and self._model.buffers[entry.buffer].data is not None  # 0: float32
 
-    def encode(self, operator: Any, kind: str, before: list[Any]) -> str:
-        """Let an operator read codes, restored by an operator appended to `before` if need be; return the form."""
+    def encode(self, operator: Any, kind: str, before: list[Any], trained: TernaryTensor | None) -> str:
+        """Let an operator read codes; what has to be computed for that is appended to `before`. Return the form."""
         weight = int(operator.inputs[1])
         axis = 3 if kind == "DEPTHWISE_CONV_2D" else 0
         tensor = _codes_of(self._values(weight), axis)
+        if tensor is None and kind == "FULLY_CONNECTED" and trained is not None:
+            factors = input_factors(self._values(weight), trained)
+            if factors is not None:
+                tensor = trained
+                operator.inputs[0] = self._multiplied(int(operator.inputs[0]), factors, before)
         if tensor is None:
             return "float"
         product = kind == "FULLY_CONNECTED" or (kind == "CONV_2D" and self._is_pointwise(operator))
@@ -175,6 +187,28 @@ class _Editor:
         if (weight, form) not in self._made:
             self._made[weight, form] = make()
         return self._made[weight, form]
+
+    def _multiplied(self, tensor: int, factors: NDArray[np.float32], before: list[Any]) -> int:
+        """Add a product of a tensor's last axis with factors, and return its result."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        constant, buffer = copy.copy(self._graph.tensors[tensor]), copy.copy(self._model.buffers[0])
+        buffer.data = factors.view(np.uint8)
+        constant.name, constant.buffer, constant.shape = (
+            constant.name + b"/factors",
+            len(self._model.buffers),
+            [len(factors)],
+        )
+        constant.shapeSignature = None
+        self._model.buffers.append(buffer)
+        result = copy.copy(self._graph.tensors[tensor])
+        result.buffer, result.name = 0, result.name + b"/multiplied"
+        operator = schema.OperatorT()
+        operator.opcodeIndex, operator.inputs = self._code("MUL"), [tensor, self._add(constant)]
+        operator.outputs = [self._add(result)]
+        operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.MulOptions, schema.MulOptionsT()
+        before.append(operator)
+        return int(operator.outputs[0])
 
     def _restored(self, weight: int, tensor: Codes, axis: int, before: list[Any]) -> int:
         """Add codes, an operator that restores them, and the float tensor that it fills."""

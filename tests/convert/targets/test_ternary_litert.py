@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ternary_networks import LAYERS, Twice, compile_to, network, options_of, program_of, tensor_of, worst_error
+from ternary_networks import (
+    LAYERS,
+    Twice,
+    compile_to,
+    network,
+    options_of,
+    program_of,
+    tensor_of,
+    ternarize,
+    worst_error,
+)
 from torch import nn
 
 from convert.targets._litert_ternary import check_executed, packed
@@ -134,3 +144,26 @@ def test_a_program_without_ternary_weights_is_refused(tmp_path):
     torch.nn.init.normal_(net[2].weight)
     with pytest.raises(Refused, match="net has no ternary weight.*nearest is int8"):
         compile_to(tmp_path, program_of(net, contract, TARGET), TARGET)
+
+
+def test_a_normalisation_s_scale_is_taken_out_of_the_product_behind_it(tmp_path):
+    class Normed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.norm, self.linear = nn.LayerNorm(24), nn.Linear(24, 12)
+            nn.init.uniform_(self.norm.weight, -2, 2)
+            nn.init.uniform_(self.norm.bias, -1, 1)
+            ternarize(self.linear.weight)
+
+        def forward(self, x):
+            return self.linear(self.norm(x))
+
+    net = Normed().eval()
+    _, contract = network("linear", shape=(1, 5, 24))
+    program = program_of(net, contract, TARGET)
+    artifact = compile_to(tmp_path / "a", program, TARGET)
+    assert options_of(artifact)["FULLY_CONNECTED_int2"] == 1
+    trits = tensor_of(program).trits
+    assert packed(trits, 2).tobytes() in (tmp_path / "a" / "model.tflite").read_bytes()
+    assert worst_error(artifact, net, contract) <= IN_8_BITS
