@@ -1,15 +1,14 @@
 """`python -m bench.ternary`: the ternary kernels and every peer at hand, interleaved in one run.
 
-Every runtime lives in a process of its own. A case's variants are prepared, compared with a float64 reference, and timed
-in rounds: each round runs a short batch of every variant in a new random order, so that a busy spell of the machine
-falls on all of them. Where the weights are larger than the last-level cache, reading memory is one more variant.
+Every runtime lives in a process of its own. A case's variants are prepared, compared with a float64 reference, and
+timed in rounds: each round runs a short batch of every variant in a new random order, so that a busy spell of the
+machine falls on all of them. Where weights are larger than the last-level cache, reading memory is one more variant.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import os
 import random
 import sys
 import tempfile
@@ -109,12 +108,13 @@ def measure(options: argparse.Namespace) -> Record:
     """Run every case; runtimes whose packages are missing are in the record with the reason."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ternary-")))
-        runners = {name: stack.enter_context(Runner(name, options.threads)) for name in (*options.runtimes, "bandwidth")}
+        runners = {
+            name: stack.enter_context(Runner(name, options.threads)) for name in (*options.runtimes, "bandwidth")
+        }
         cases = []
         for case in options.cases:
-            print(f"{case}: preparing", end="", file=sys.stderr, flush=True)
             cases.append(_measure(case, runners, folder, options))
-            print(file=sys.stderr)
+        _progress("")
         versions = tuple(package_version(name) for name in options.runtimes)
     return Record(
         machine=host_name(), date=datetime.date.today().isoformat(), threads=options.threads, rounds=options.rounds,
@@ -130,7 +130,7 @@ def _measure(case: Case, runners: dict[str, Runner], folder: Path, options: argp
     reads = [(runners["bandwidth"], peer) for peer in peers_of("bandwidth")] if beyond else []
     started: dict[str, dict[str, object]] = {}
     for runner, peer in (*present, *reads):
-        print(f"\r{case}: preparing {peer.name:<40}", end="", file=sys.stderr, flush=True)
+        _progress(f"{case}: preparing {peer.name}")
         started[peer.name] = runner.ask(do="prepare", peer=peer.name, folder=str(weights), batch_ms=options.batch_ms)
     ready = [entry for entry in (*present, *reads) if "reason" not in started[entry[1].name]]
     samples = _rounds(case, ready, started, options)
@@ -155,7 +155,7 @@ def _rounds(
     samples: Samples = {peer.name: [] for _, peer in ready}
     order = list(ready)
     for index in range(options.rounds):
-        print(f"\r{case}: round {index + 1} of {options.rounds:<40}", end="", file=sys.stderr, flush=True)
+        _progress(f"{case}: round {index + 1} of {options.rounds}")
         random.shuffle(order)
         for runner, peer in order:
             answer = runner.ask(do="time", peer=peer.name, calls=started[peer.name]["calls"])
@@ -166,6 +166,12 @@ def _rounds(
             else:
                 samples[peer.name].append((float(answer["median_ms"]), float(answer["least_ms"])))
     return samples
+
+
+def _progress(text: str) -> None:
+    """Show what is done now in the last line of a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r{text:<70}{'' if text else chr(10)}", end="", file=sys.stderr, flush=True)
 
 
 def _timing(peer: Peer, started: dict[str, object], samples: Samples) -> Timing:
@@ -183,5 +189,4 @@ def _number(value: object) -> float:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONHASHSEED", "0")
     raise SystemExit(main())
