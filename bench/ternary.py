@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.ternary", description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for busy machines, one thread")
     parser.add_argument("--rounds", type=int, default=0, help="default 21, or 3 with --quick")
     parser.add_argument("--batch-ms", type=float, default=0.0, help="of one variant in one round; default 20, or 2")
     parser.add_argument("--runtimes", nargs="+", default=list(RUNTIMES), choices=RUNTIMES)
@@ -79,6 +80,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.batch_ms = options.batch_ms or (2.0 if options.quick else 20.0)
     if options.threads < 1 or options.rounds < 1 or options.batch_ms <= 0:
         parser.error("--threads, --rounds and --batch-ms are positive")
+    if options.clock == "cpu" and options.threads != 1:
+        parser.error("--clock cpu times the calling thread alone; add --threads 1")
     options.cases = [_case(text) for text in options.cases] or list(usual_cases(options.quick, cache_bytes()))
     return options
 
@@ -117,7 +120,7 @@ def measure(options: argparse.Namespace) -> Record:
         _progress("")
         versions = tuple(package_version(name) for name in options.runtimes)
     return Record(
-        machine=host_name(), date=datetime.date.today().isoformat(), threads=options.threads, rounds=options.rounds,
+        machine=host_name(), date=datetime.date.today().isoformat(), threads=options.threads, clock=options.clock, rounds=options.rounds,
         cache_bytes=cache_bytes(), versions=versions, cases=tuple(cases),
     )  # fmt: skip
 
@@ -158,7 +161,7 @@ def _rounds(
         _progress(f"{case}: round {index + 1} of {options.rounds}")
         random.shuffle(order)
         for runner, peer in order:
-            answer = runner.ask(do="time", peer=peer.name, calls=started[peer.name]["calls"])
+            answer = runner.ask(do="time", peer=peer.name, calls=started[peer.name]["calls"], clock=options.clock)
             if "reason" in answer:
                 started[peer.name] = answer
                 samples[peer.name].clear()

@@ -28,8 +28,9 @@ def tables(record: Record) -> str:
 
 def _header(record: Record) -> Iterator[str]:
     threads = f"{record.threads} thread{'s' * (record.threads > 1)}"
+    clock = "" if record.clock == "wall" else " on the clock of the calling thread"
     yield f"{record.machine}, last-level cache {record.cache_bytes >> 20} MiB; {record.date}; {threads}; medians of"
-    yield f"{record.rounds} rounds in ms (95 % bootstrap interval; least). {'; '.join(record.versions)}."
+    yield f"{record.rounds} rounds in ms{clock} (95 % bootstrap interval; least). {'; '.join(record.versions)}."
     yield ""
 
 

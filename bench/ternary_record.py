@@ -94,6 +94,7 @@ class Record:
     machine: str
     date: str
     threads: int
+    clock: str  # "wall", or "cpu" of the calling thread
     rounds: int
     cache_bytes: int
     versions: tuple[str, ...]

@@ -15,6 +15,7 @@ from edge.versions import installed_version
 _BLOCK = 128  # the largest with integer kernels
 _ACCURACY = 4  # activations in 8 bits, a block at a time
 _LARGEST = (1 << 31) - (1 << 20)  # bytes of a model in one file
+_SQUARE = 256
 Graph = tuple[Sequence[Any], dict[str, NDArray[Any]]]  # nodes and constants
 
 
@@ -61,8 +62,8 @@ def _fp32(problem: Problem) -> Graph:
 
     if 4 * problem.case.weights > _LARGEST:
         raise Missing("a model of more than 2 GB does not fit into one file")
-    weight = np.empty((problem.case.columns, problem.case.outputs), np.float32)
-    np.multiply(problem.trits.T, problem.scale, out=weight)
+    weight = _turned(problem.trits, np.float32)
+    weight *= problem.scale
     return [helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": weight}
 
 
@@ -77,7 +78,18 @@ def _int8(problem: Problem) -> Graph:
         helper.make_node("Mul", ["scale", "scales"], ["factors"]),
         helper.make_node("Mul", ["floats", "factors"], ["y"]),
     ]
-    return nodes, {"w": np.ascontiguousarray(problem.trits.T), "scales": problem.scale}
+    return nodes, {"w": _turned(problem.trits, np.int8), "scales": problem.scale}
+
+
+def _turned(trits: NDArray[np.int8], dtype: type[np.generic]) -> NDArray[Any]:
+    """Return trits (K, N) of (N, K), copied square by square: whole columns at once miss every cache."""
+    turned = np.empty(trits.shape[::-1], dtype)
+    for row in range(0, len(turned), _SQUARE):
+        for column in range(0, turned.shape[1], _SQUARE):
+            turned[row : row + _SQUARE, column : column + _SQUARE] = trits[
+                column : column + _SQUARE, row : row + _SQUARE
+            ].T
+    return turned
 
 
 def _blocks(bits: int, problem: Problem) -> Graph:

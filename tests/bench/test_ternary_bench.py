@@ -44,7 +44,7 @@ def record() -> Record:
         reads=(read,),
     )  # fmt: skip
     panel = Measured(128, 2048, 2048, (timing("ours t2", 3.0, ours=True), timing("XNNPACK int8 (ExecuTorch)", 2.4)))
-    return Record("a machine", "2026-01-02", 1, 2, 32 * MIB, ("lib 1",), (inside, beyond, panel))
+    return Record("a machine", "2026-01-02", 1, "wall", 2, 32 * MIB, ("lib 1",), (inside, beyond, panel))
 
 
 @given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=40))
@@ -127,6 +127,8 @@ def test_bad_input() -> None:
         main(["--cases", "1x2"])
     with pytest.raises(SystemExit):
         main(["--rounds", "-1"])
+    with pytest.raises(SystemExit):
+        main(["--clock", "cpu", "--threads", "2"])
 
 
 def test_names_of_peers_are_unique() -> None:
