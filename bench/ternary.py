@@ -120,8 +120,8 @@ def measure(options: argparse.Namespace) -> Record:
         _progress("")
         versions = tuple(package_version(name) for name in options.runtimes)
     return Record(
-        machine=host_name(), date=datetime.date.today().isoformat(), threads=options.threads, clock=options.clock, rounds=options.rounds,
-        cache_bytes=cache_bytes(), versions=versions, cases=tuple(cases),
+        machine=host_name(), date=datetime.date.today().isoformat(), threads=options.threads, clock=options.clock,
+        rounds=options.rounds, cache_bytes=cache_bytes(), versions=versions, cases=tuple(cases),
     )  # fmt: skip
 
 

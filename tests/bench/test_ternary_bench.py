@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.ternary import main, usual_cases
@@ -25,8 +25,8 @@ MIB = 1 << 20
 
 def timing(name: str, *rounds: float, ours: bool = False, read: float = 0.0, reason: str = "") -> Timing:
     return Timing(
-        name, ours=ours, stored_bits=2.0 if rounds else 0.0, read_bytes=read, rounds_ms=rounds, least_ms=min(rounds, default=0.0),
-        reason=reason,
+        name, ours=ours, stored_bits=2.0 if rounds else 0.0, read_bytes=read, reason=reason, rounds_ms=rounds,
+        least_ms=min(rounds, default=0.0),
     )  # fmt: skip
 
 
@@ -47,6 +47,7 @@ def record() -> Record:
     return Record("a machine", "2026-01-02", 1, "wall", 2, 32 * MIB, ("lib 1",), (inside, beyond, panel))
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=40))
 def test_an_interval_holds_the_median(values: list[float]) -> None:
     found = spread(values)
