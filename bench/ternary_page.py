@@ -101,11 +101,8 @@ def roofline_of(record: Record, case: Measured, timing: Timing) -> float:
     """Return the least time in ms of a variant beyond the cache, 0 if the run does not tell."""
     inside = [found for found in record.of_rows(case.rows) if not record.is_beyond(found)]
     rate = cache_rate(inside, timing.name)
-    reads = [read for read in case.reads if read.rounds_ms]
-    if not reads or not rate:
-        return 0.0
-    read = reads[0] if record.threads == 1 else reads[-1]
-    return roofline_ms(timing, case.case.weights, read, rate)
+    read = case.read(record.threads)
+    return roofline_ms(timing, case.case.weights, read, rate) if read and rate else 0.0
 
 
 def _targets(record: Record) -> Iterator[str]:

@@ -8,6 +8,8 @@ from typing import Any
 from bench.ternary_record import Measured, Record, Timing, bandwidth
 
 _OURS, _OTHERS, _LINE = "#0b6e4f", "#9aa5b1", "#c0392b"
+_LEGEND_ROWS = 1.5  # free below the bars
+_MOST = 6  # times the kit's own time; longer bars are cut off
 _SMALLEST = 1024  # columns; below, calls are what is timed
 
 
@@ -21,14 +23,14 @@ def plot(record: Record, path: Path) -> None:
     cases = [case for case in record.of_rows(1) if case.columns >= _SMALLEST]
     names = [timing.name for timing in cases[-1].timings if any(case.named(timing.name) for case in cases)]
     figure, axes = pyplot.subplots(
-        1, len(cases), sharey=True, squeeze=False, figsize=(2.2 + 2.8 * len(cases), 1.6 + 0.33 * len(names)),
+        1, len(cases), sharey=True, squeeze=False, figsize=(2.2 + 2.6 * len(cases), 2 + 0.3 * len(names)),
         layout="constrained",
     )  # fmt: skip
     for axis, case in zip(axes[0], cases, strict=True):
         _bars(axis, case, names)
         _title(axis, record, case)
     axes[0][0].set_yticks(range(len(names)), names)
-    axes[0][0].invert_yaxis()
+    axes[0][0].set_ylim(len(names) + _LEGEND_ROWS, -1)
     for label, name in zip(axes[0][0].get_yticklabels(), names, strict=True):
         if name.startswith("ours"):
             label.set(color=_OURS, fontweight="bold")
@@ -59,7 +61,7 @@ def _bars(axis: Any, case: Measured, names: list[str]) -> None:
 def _limit(found: dict[str, Timing], longest: float) -> float:
     """Return where bars are cut off: a few slow variants must not make all others unreadable."""
     ours = [timing.time.median for timing in found.values() if timing.ours]
-    return min(longest, 8 * min(ours)) if ours else longest
+    return min(longest, _MOST * min(ours)) if ours else longest
 
 
 def _title(axis: Any, record: Record, case: Measured) -> None:
@@ -68,10 +70,8 @@ def _title(axis: Any, record: Record, case: Measured) -> None:
         axis.set_title(f"{size}\nin the cache", fontsize=10)
         return
     axis.set_title(f"{size}\nlarger than the cache", fontsize=10)
-    reads = [read for read in case.reads if read.rounds_ms]
-    if not reads:
+    if (read := case.read(record.threads)) is None:
         return
-    read = reads[0] if record.threads == 1 else reads[-1]
     for bits, style in ((1.6, "--"), (2.0, ":")):
         least = case.case.weights * bits / 8 / bandwidth(read) * 1e3
         axis.axvline(least, color=_LINE, linestyle=style, linewidth=1.2, label=f"reading {bits:g} bits a weight")

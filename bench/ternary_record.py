@@ -82,6 +82,11 @@ class Measured:
             default=None,
         )
 
+    def read(self, threads: int) -> Timing | None:
+        """Return the plain read of memory by one thread, or by all for more, if it was timed."""
+        found = self.reads[min(threads, 2) - 1 : min(threads, 2)]
+        return found[0] if found and found[0].rounds_ms else None
+
     def named(self, name: str) -> Timing | None:
         """Return a variant that was timed."""
         return next((timing for timing in self.timed() if timing.name == name), None)

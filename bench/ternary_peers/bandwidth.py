@@ -16,6 +16,7 @@ from quant.kernels.compile import CompileFailed, host_toolchain
 
 _SOURCE = Path(__file__).with_name("read.cpp")
 _TIMES_CACHE = 4  # of the last level, at least
+_STREAMS = 4
 
 
 def cache_bytes() -> int:
@@ -27,13 +28,14 @@ def cache_bytes() -> int:
     return max(found) or 32 << 20
 
 
-def _prepare(threads: int, problem: Problem, ignored: int) -> Prepared:
+def _prepare(threads: int, streams: int, problem: Problem, ignored: int) -> Prepared:
     library = _library()
-    size = max(_TIMES_CACHE * cache_bytes(), 128 << 20) >> 20 << 20
+    each = threads * streams << 16  # every stream gets as much
+    size = max(_TIMES_CACHE * cache_bytes(), 128 << 20) // each * each
     values = np.ones(size // 8, np.uint64)
 
     def run() -> None:
-        if library.read_sum(values.ctypes.data, values.size, threads) != values.size:
+        if library.read_sum(values.ctypes.data, values.size, threads, streams) != values.size:
             raise RuntimeError("the sum of what was read is wrong")
 
     return Prepared(run, lambda: np.zeros((1, 1), np.float32), 0.0, values.nbytes, keeps=(values,))
@@ -50,13 +52,19 @@ def _library() -> ctypes.CDLL:
         flags = ("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-pthread")
         subprocess.run([*compiler, *flags, str(_SOURCE), "-o", str(path)], check=True)
         library = ctypes.CDLL(str(path))
-    library.read_sum.restype, library.read_sum.argtypes = ctypes.c_uint64, (ctypes.c_void_p, *[ctypes.c_size_t] * 2)
+    library.read_sum.restype, library.read_sum.argtypes = ctypes.c_uint64, (ctypes.c_void_p, *[ctypes.c_size_t] * 3)
     return library
 
 
+_CORES = os.cpu_count() or 1
+# The first two are one after another, as STREAM reads: by one thread, and by all.
 PEERS = tuple(
-    Peer(f"read, {count} thread{'s' * (count > 1)}", functools.partial(_prepare, count), tolerance=np.inf)
-    for count in sorted({1, os.cpu_count() or 1})
+    Peer(name, functools.partial(_prepare, threads, streams), tolerance=np.inf)
+    for name, threads, streams in (
+        ("read, 1 thread", 1, 1),
+        (f"read, {_CORES} threads", _CORES, 1),
+        (f"read, 1 thread, {_STREAMS} places in turns", 1, _STREAMS),
+    )
 )
 
 
