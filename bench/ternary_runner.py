@@ -9,7 +9,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self, cast
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -18,13 +18,13 @@ class Runner:
     """Start a runtime's worker and end it with the block; after its death every answer is the reason."""
 
     def __init__(self, runtime: str, threads: int) -> None:
-        self._runtime = runtime
         self._log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  # closed with the block
         environment = {**os.environ, **dict.fromkeys(_THREADS, str(threads)), "EDGE_THREADS": str(threads)}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.ternary_worker", runtime, str(threads)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=environment,
         )  # fmt: skip
+        self._requests, self._answers = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
         self._greeted = False
 
     def __enter__(self) -> Self:
@@ -36,9 +36,9 @@ class Runner:
         if kind is not None:
             self._process.kill()
         with suppress(BrokenPipeError):
-            self._process.stdin.close()
+            self._requests.close()
         self._process.wait()
-        self._process.stdout.close()
+        self._answers.close()
         self._log.close()
 
     def ask(self, **request: object) -> dict[str, Any]:
@@ -48,12 +48,12 @@ class Runner:
             if "reason" in (greeting := self._read()):
                 return greeting
         with suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
+            self._requests.write(json.dumps(request) + "\n")
+            self._requests.flush()
         return self._read()
 
     def _read(self) -> dict[str, Any]:
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if line:
             answer: dict[str, Any] = json.loads(line)
             return answer
