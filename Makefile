@@ -7,7 +7,7 @@ OUT ?= out/demo
 WORKERS ?= 2
 DEMO_TARGETS := --target executorch-xnnpack --target litert-cpu --target onnx-cpu --target coreml --target mediapipe-task
 
-.PHONY: help setup system demo check test test-all bench quantization schema lock clean
+.PHONY: help setup system demo check test test-all bench bench-ternary quantization schema lock clean
 
 help:
 	@echo "make demo      deploy real models to five targets on a photograph and open the way to the report"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-all  the full matrix of models, targets and precisions"
 	@echo "make check     ruff, mypy --strict, import-linter and the fast tests"
 	@echo "make bench     eager, every runtime's stock exporter and ours, interleaved"
+	@echo "make bench-ternary  the ternary kernels and their peers, interleaved: docs/ternary_bench.md"
 	@echo "make quantization  what every precision costs every model: docs/quantization.md"
 	@echo "make schema    write schema/*.json from the types"
 
@@ -60,6 +61,9 @@ test-all: setup
 
 bench: setup
 	$(BIN)/python -m bench.latency
+
+bench-ternary: setup
+	$(BIN)/python -m bench.ternary
 
 quantization: setup
 	$(BIN)/python -m bench.quantization

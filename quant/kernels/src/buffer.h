@@ -1,8 +1,13 @@
-// Memory for vectors: aligned to a cache line, only growing.
+// Memory for vectors: aligned to a cache line, only growing; in large pages where there is much of it and the system
+// gives them to who asks, as a stream of weights would otherwise wait for the table of pages.
 #pragma once
 
 #include <cstddef>
 #include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 namespace ternary {
 
@@ -23,8 +28,9 @@ class Buffer {
   T* reserve(std::size_t count) {
     if (count > count_) {
       release();
-      data_ = static_cast<T*>(::operator new(count * sizeof(T), kAlignment));
+      data_ = static_cast<T*>(::operator new(count * sizeof(T), alignment(count)));
       count_ = count;
+      ask_for_large_pages();
     }
     return data_;
   }
@@ -32,10 +38,21 @@ class Buffer {
   const T* data() const { return data_; }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
+  static constexpr std::size_t kCacheLine = 64, kLargePage = std::size_t{2} << 20;
+
+  static bool is_large(std::size_t count) { return count * sizeof(T) >= 2 * kLargePage; }
+  static std::align_val_t alignment(std::size_t count) {
+    return static_cast<std::align_val_t>(is_large(count) ? kLargePage : kCacheLine);
+  }
+
+  void ask_for_large_pages() {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (is_large(count_)) static_cast<void>(madvise(data_, count_ * sizeof(T), MADV_HUGEPAGE));  // only advice
+#endif
+  }
 
   void release() {
-    if (data_ != nullptr) ::operator delete(data_, kAlignment);
+    if (data_ != nullptr) ::operator delete(data_, alignment(count_));
     data_ = nullptr;
     count_ = 0;
   }

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import ContractError, MissingError, UnknownName, UsageError
-from quant.kernels import TernaryKernel, available_paths, compiled_paths, quantize_rows
+from quant.kernels import TernaryKernel, available_paths, compiled_paths, encode, quantize_rows
 from quant.ternary import LAYOUTS, Layout, PackedError, TernaryTensor, pack
 
 X86_PATHS = ("avx512-vbmi", "avx512-vnni", "avx-vnni", "avx2")
@@ -47,6 +47,14 @@ def test_sums_are_exact_whatever_the_number_of_rows(path: str, rows: int) -> Non
     for threads in (1, 3):
         kernel = TernaryKernel(pack(tensor, "t2"), path=path, threads=threads)
         assert np.array_equal(kernel.accumulate(activations), _sums(tensor, activations))
+
+
+def test_sums_of_many_megabytes_are_exact() -> None:
+    """From 4 MiB on codes lie in large pages."""
+    tensor, activations = _tensor((2049, 8200)), _activations((2, 8200))
+    kernel = TernaryKernel(encode(tensor, "t2"))
+    assert kernel.code_bytes > 4 << 20
+    assert np.array_equal(kernel.accumulate(activations), _sums(tensor, activations))
 
 
 @settings(deadline=None, max_examples=60)
