@@ -2,8 +2,8 @@
 
     python recipes/patch_tokenizer/deploy.py --out out/patch_tokenizer
 
-The decoder takes bits and no picture: the ranges of its activations, which Qualcomm's NPU needs, are measured on the bits
-that the encoder makes of photographs.
+The decoder takes bits and no picture: the ranges of its activations, which Qualcomm's NPU needs, are measured on what
+the encoder makes of photographs.
 """
 
 from __future__ import annotations
