@@ -9,6 +9,7 @@ the encoder makes of photographs.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def main() -> None:
             print(f"{part} {row.id}: {row.bytes} bytes, {latency}, parity {parity}")
 
 
-def _pictures():
+def _pictures() -> Iterator[torch.Tensor]:
     for path in photographs().calibration[:PICTURES]:
         whole = torch.from_numpy(read_image(path).copy()).permute(2, 0, 1)[None] / 255
         yield F.interpolate(whole, (128, 128), mode="bilinear", antialias=True)

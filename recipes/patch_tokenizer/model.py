@@ -37,7 +37,9 @@ class Block(nn.Module):
         """Return tokens (N, T, WIDTH) of tokens that lie in `rows` rows."""
         grid = tokens.transpose(1, 2).reshape(tokens.shape[0], WIDTH, rows, -1)
         tokens = tokens + self.neighbours(grid).flatten(2).transpose(1, 2)
-        return tokens + self.narrow(F.relu(self.widen(self.norm(tokens))))
+        widened = F.relu(self.widen(self.norm(tokens)))
+        result: Tensor = tokens + self.narrow(widened)
+        return result
 
 
 class Encoder(nn.Module):
@@ -55,7 +57,8 @@ class Encoder(nn.Module):
         tokens = self.embed(F.pixel_unshuffle(pictures - 0.5, PATCH).flatten(2).transpose(1, 2))
         for block in self.blocks:
             tokens = block(tokens, rows)
-        return self.head(self.norm(tokens))
+        found: Tensor = self.head(self.norm(tokens))
+        return found
 
 
 class Decoder(nn.Module):

@@ -65,7 +65,7 @@ def crops(pictures: Sequence[NDArray[np.uint8]], step: int) -> Tensor:
     random = np.random.default_rng((7, step))
     batch = []
     for _ in range(BATCH):
-        picture = pictures[random.integers(len(pictures))]
+        picture = pictures[int(random.integers(len(pictures)))]
         size = int(random.integers(SIDE, min(3 * SIDE, *picture.shape[:2]) + 1))
         top, left = (int(random.integers(extent - size + 1)) for extent in picture.shape[:2])
         cut = torch.from_numpy(picture[top : top + size, left : left + size].copy()).permute(2, 0, 1)[None] / 255
