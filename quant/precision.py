@@ -50,6 +50,9 @@ for _precision in (
         planned=True,
     ),
     Precision(name="ternary", meaning="weights in {-1, 0, +1} with one scale per output channel"),
+    Precision(
+        name="ternary-sparse", meaning="ternary, with a bit for every weight and one more for each that is not 0"
+    ),
     Precision(name="auto", meaning="the fastest precision within an accuracy budget", scheme=_W8A8, planned=True),
 ):
     PRECISIONS.add(_precision.name, _precision)

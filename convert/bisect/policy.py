@@ -18,6 +18,7 @@ FLOORS = {
     "mixed": 0.1,
     "w4": 0.4,
     "ternary": 0.8,
+    "ternary-sparse": 0.8,
 }
 CEILING = 0.5  # an operator that is off by this much is wrong, whatever the others do
 _TIMES_MEDIAN = 5.0  # and so is one that stands out this much in a network that is coarse throughout

@@ -80,7 +80,8 @@ def _shifted(tensor: Codes, place: Place, kind: Any) -> Any:
 def sparse1(tensor: TernaryTensor, place: Place) -> Any:
     """Write 1 bit a weight and 1 more for the signs of those that are not 0; return the dense weight.
 
-    Not chosen by itself: how the Neural Engine takes it is not measured. Raises NotTernary without any nonzero trit.
+    Chosen for the precision `ternary-sparse` only: how the Neural Engine takes it is not measured. Raises NotTernary
+    without any nonzero trit.
     """
     from coremltools.converters.mil import Builder as mb
 
@@ -141,7 +142,18 @@ def _bits(tensor: Codes, float_bits: int) -> Mapping[str, int]:
     return {form: bits for form, bits in found.items() if form not in too_few}
 
 
-_ENCODINGS: Mapping[str, Encode] = {"lut2": lut2, "int4": int4, "int8": int8}
+_ENCODINGS: Mapping[str, Encode] = {"lut2": lut2, "int4": int4, "int8": int8, "sparse1": sparse1}
+
+
+def _chosen(tensor: Codes, float_bits: int, *, sparse: bool) -> tuple[str, int]:
+    """Return the form that a weight gets and the bits that it takes, scales and palettes counted."""
+    form = densest(tensor, float_bits)
+    bits = _bits(tensor, float_bits)[form] * len(tensor.codes)
+    nonzero = int(np.count_nonzero(tensor.codes))
+    sparse_bits = tensor.codes.size + nonzero + (2 * 8 + float_bits) * len(tensor.codes)
+    if sparse and isinstance(tensor, TernaryTensor) and nonzero and sparse_bits < bits:
+        return "sparse1", sparse_bits
+    return form, bits
 
 
 def scales_in_half(program: Program) -> bool:
@@ -155,8 +167,10 @@ def scales_in_half(program: Program) -> bool:
         )
 
 
-def encode_ternary(program: Any) -> dict[str, str | int | float | bool]:
+def encode_ternary(program: Any, *, sparse: bool = False) -> dict[str, str | int | float | bool]:
     """Write the ternary weights of coremltools' program in their densest forms, in place, and return what was done.
+
+    With `sparse` a mask with signs is among these forms.
 
     Weights are recognised by value, as in convert.ternary. Raises TargetError if coremltools left none ternary.
     """
@@ -168,10 +182,10 @@ def encode_ternary(program: Any) -> dict[str, str | int | float | bool]:
             counts["float"] += 1
             continue
         float_bits = 8 * weight.val.dtype.itemsize
-        form = densest(tensor, float_bits)
+        form, size = _chosen(tensor, float_bits, sparse=sparse)
         counts[form] += 1
         if isinstance(tensor, TernaryTensor):
-            bits += _bits(tensor, float_bits)[form] * len(tensor.trits)
+            bits += size
             weights += tensor.trits.size
         if form in _ENCODINGS:
             replace_weight(program, weight, tensor, axis, _ENCODINGS[form])

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 # iOS 16 is the first whose programs may be fp16 from end to end and hold compressed weights, and it still runs on
 # every phone with a Neural Engine that programs can use (A11 and later). Values in 8 bits need iOS 17, palettes for
 # groups of channels iOS 18.
-_MINIMUM = {"int8": "iOS17", "mixed": "iOS17", "w4": "iOS18", "ternary": "iOS18"}
+_MINIMUM = {"int8": "iOS17", "mixed": "iOS17", "w4": "iOS18", "ternary": "iOS18", "ternary-sparse": "iOS18"}
 _OLDEST = "iOS16"
 _MIN_RUNTIME = {"iOS16": "iOS 16 / macOS 13", "iOS17": "iOS 17 / macOS 14", "iOS18": "iOS 18 / macOS 15"}
 _CALIBRATED = ("int8", "mixed")
+_TERNARY = ("ternary", "ternary-sparse")
 
 # What Core ML's arrays can carry; wider integers become int32, which the manifest then says.
 _ARRAY_TYPES: dict[DType, DType] = {"float32": "float32", "float16": "float16", "int32": "int32", "int64": "int32"}
@@ -41,7 +42,7 @@ _ARRAY_TYPES: dict[DType, DType] = {"float32": "float32", "float16": "float16", 
     "coreml",
     runtime="coreml",
     summary="Core ML ML program (.mlpackage) for iPhone, iPad and Mac: CPU, GPU and Neural Engine",
-    precisions=("fp32", "fp16", "int8", "w8", "w4", "mixed", "ternary"),
+    precisions=("fp32", "fp16", "int8", "w8", "w4", "mixed", "ternary", "ternary-sparse"),
     packages=("coremltools",),
     extra="coreml",
     execution="native" if sys.platform == "darwin" else "reference",
@@ -53,8 +54,8 @@ def compile(program: Program, precision: str, folder: Path) -> Compiled:
     `int8` computes convolutions, matrix products with weights, pools and sums in 8 bits, except those that the recipe
     keeps in `mixed`: they and everything else are computed in float16, as the models with compressed weights are.
 
-    `ternary` computes in float16 if that holds every scale of the ternary weights exactly, otherwise in float32, which
-    is exact but which the Neural Engine does not compute.
+    `ternary` and `ternary-sparse` compute in float16 if that holds every scale of the ternary weights exactly, otherwise
+    in float32, which is exact but which the Neural Engine does not compute.
 
     Core ML takes the whole graph and divides it between Neural Engine, GPU and CPU on the device, which cannot be
     known here: the report counts it as the NPU's.
@@ -86,7 +87,7 @@ def compile(program: Program, precision: str, folder: Path) -> Compiled:
 
 def _compute(program: Program, precision: str) -> str:
     """Return the type to compute in: ternary weights stay what they are, so their scales have a say in it."""
-    if precision == "ternary":
+    if precision in _TERNARY:
         from convert.targets._coreml_ternary import scales_in_half
 
         return "fp16" if scales_in_half(program) else "fp32"
@@ -133,8 +134,8 @@ def _build(
     if precision in _CALIBRATED:
         done = _quantize(program, converted, minimum, inputs)
         return _to_model(converted, minimum), done
-    if precision == "ternary":
-        done = encode_ternary(converted)
+    if precision in _TERNARY:
+        done = encode_ternary(converted, sparse=precision == "ternary-sparse")
         return _to_model(converted, minimum), done
     model = _to_model(converted, minimum)
     if precision in OPTIONS:

@@ -40,6 +40,7 @@ DEFAULT_LIMITS: Mapping[str, Limits] = {
     "mixed": _EIGHT_BITS,
     "int8-dynamic": _EIGHT_BITS,
     "ternary": _EIGHT_BITS,  # of activations, where the form of the weights asks for it
+    "ternary-sparse": _EIGHT_BITS,
     "w4": _EIGHT_BITS,
     "w8": _EIGHT_BIT_WEIGHTS,
     "w8a16": _EIGHT_BIT_WEIGHTS,

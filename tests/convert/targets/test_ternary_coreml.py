@@ -70,10 +70,10 @@ def program(net: nn.Module) -> Program:
     return optimize(export(Model("tiny", net.eval(), contract, Source(sha256="0" * 64))), "coreml")
 
 
-def write(made: Program, folder: Path) -> tuple[Compiled, Artifact]:
-    compiled = TARGETS["coreml"].compile(made, "ternary", folder)
+def write(made: Program, folder: Path, precision: str = "ternary") -> tuple[Compiled, Artifact]:
+    compiled = TARGETS["coreml"].compile(made, precision, folder)
     manifest = Manifest(
-        model="tiny", task="tensors", target="coreml", precision="ternary", files=list_files(folder),
+        model="tiny", task="tensors", target="coreml", precision=precision, files=list_files(folder),
         inputs=compiled.inputs, outputs=compiled.outputs, steps=compiled.steps, source=made.source,
         needs=compiled.needs,
     )  # fmt: skip
@@ -124,6 +124,26 @@ def test_the_shipped_weights_are_trits_times_scale_and_compute_the_same(
     assert {name: step.options[name] for name in ("lut2", "int4", "float")} == {"lut2": 4, "int4": 1, "float": 2}
     assert 2 < step.options["ternary_bits_per_weight"] < 4
     assert artifact.manifest.needs.min_runtime == "iOS 18 / macOS 15"
+
+
+@pytest.mark.slow
+def test_a_mask_with_signs_is_smaller_where_many_weights_are_zero(tmp_path: Path) -> None:
+    net = Wide().eval()
+    with torch.no_grad():
+        net.conv.weight[:, ::2] = 0  # two thirds of all, with those that are anyway
+    made = program(net)
+    sizes = {}
+    for precision in ("ternary", "ternary-sparse"):
+        folder = tmp_path / precision
+        folder.mkdir()
+        compiled, artifact = write(made, folder, precision)
+        sizes[precision] = (artifact.root / "model.mlpackage/Data/com.apple.CoreML/weights/weight.bin").stat().st_size
+        assert worst_error(artifact, net) < 1e-5
+    assert compiled.steps[0].options["sparse1"] == 1
+    assert compiled.steps[0].options["ternary_bits_per_weight"] < 1.5
+    assert sizes["ternary-sparse"] < sizes["ternary"]
+    [_, shipped] = decoded(read_package(artifact.file(".mlpackage")).function)
+    assert torch.equal(shipped.float(), net.conv.weight)
 
 
 class Wide(nn.Module):
