@@ -54,8 +54,8 @@ def compile(program: Program, precision: str, folder: Path) -> Compiled:
     `int8` computes convolutions, matrix products with weights, pools and sums in 8 bits, except those that the recipe
     keeps in `mixed`: they and everything else are computed in float16, as the models with compressed weights are.
 
-    `ternary` and `ternary-sparse` compute in float16 if that holds every scale of the ternary weights exactly, otherwise
-    in float32, which is exact but which the Neural Engine does not compute.
+    `ternary` and `ternary-sparse` compute in float16 if that holds every scale of the ternary weights exactly, and in
+    float32 otherwise, which is exact but which the Neural Engine does not compute.
 
     Core ML takes the whole graph and divides it between Neural Engine, GPU and CPU on the device, which cannot be
     known here: the report counts it as the NPU's.
