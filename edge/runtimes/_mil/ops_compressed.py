@@ -130,7 +130,7 @@ def quantize(
     """clip(round(input / scale) + zero_point), half to even."""
     limits = {"int8": (-128, 127), "uint8": (0, 255)}
     if output_dtype not in limits:
-        raise UnsupportedForm(f"quantize to {output_dtype}")
+        raise UnsupportedForm(f"quantize to {output_dtype!r}")
     steps = torch.round(input / _vector(scale, input, axis))
     shifted = steps if zero_point is None else steps + _vector(zero_point, input, axis).float()
     return shifted.clamp(*limits[output_dtype]).to(STORAGE[output_dtype])

@@ -29,7 +29,7 @@ def spatial_pads(pad_type: str, pad: Tensor | None, sizes: list[int], kernel: li
         flat = ints(pad, [0] * 2 * len(sizes))
         return list(zip(flat[0::2], flat[1::2], strict=True))
     if pad_type not in ("same", "same_lower"):
-        raise UnsupportedForm(f"pad_type {pad_type}")
+        raise UnsupportedForm(f"pad_type {pad_type!r}")
     pads: Pads = []
     for size, window, stride in zip(sizes, kernel, strides, strict=True):
         total = max(0, (math.ceil(size / stride) - 1) * stride + window - size)

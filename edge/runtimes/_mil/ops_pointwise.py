@@ -47,7 +47,7 @@ for _name, _one in _UNARY.items():
 def cast(x: Tensor, dtype: str) -> Tensor:
     """Convert elements; floats are truncated toward zero when they become integers."""
     if dtype not in STORAGE:
-        raise UnsupportedForm(f"cast to {dtype}")
+        raise UnsupportedForm(f"cast to {dtype!r}")
     return x.to(STORAGE[dtype])
 
 
@@ -134,7 +134,7 @@ def gelu(x: Tensor, mode: str = "EXACT") -> Tensor:
         return F.gelu(x, approximate="tanh")
     if mode == "SIGMOID_APPROXIMATION":
         return x * torch.sigmoid(1.702 * x)
-    raise UnsupportedForm(f"mode {mode}")
+    raise UnsupportedForm(f"mode {mode!r}")
 
 
 @op("linear_activation")

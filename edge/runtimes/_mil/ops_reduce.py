@@ -45,7 +45,7 @@ def reduce_prod(x: Tensor, axes: Tensor | None = None, keep_dims: Tensor | None 
 
 def _positions(found: Tensor, output_dtype: str) -> Tensor:
     if output_dtype not in STORAGE:
-        raise UnsupportedForm(f"indices of type {output_dtype}")
+        raise UnsupportedForm(f"indices of type {output_dtype!r}")
     return found.to(STORAGE[output_dtype])
 
 

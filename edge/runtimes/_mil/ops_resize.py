@@ -28,7 +28,7 @@ def grid(mode: str, have: int, want: int) -> Tensor:
         spacing = have / want
         points = steps * spacing + 0.5 * spacing - 0.5
     else:
-        raise UnsupportedForm(f"sampling mode {mode}")
+        raise UnsupportedForm(f"sampling mode {mode!r}")
     return points.clamp(0, have - 1)
 
 
@@ -109,7 +109,7 @@ def resample(
     """Sample x (N, C, H, W) at coordinates (N, H₂, W₂, 2) in (x, y) order."""
     paddings = {"constant": "zeros", "border": "border", "reflection": "reflection"}
     if coordinates_mode != "normalized_minus_one_to_one" or padding_mode not in paddings or float(padding_value) != 0:
-        raise UnsupportedForm(f"{coordinates_mode} coordinates, {padding_mode} padding {float(padding_value)}")
+        raise UnsupportedForm(f"{coordinates_mode!r} coordinates, {padding_mode!r} padding {float(padding_value)}")
     return F.grid_sample(
         x,
         coordinates.to(x.dtype),

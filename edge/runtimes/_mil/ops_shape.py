@@ -110,7 +110,7 @@ def pad(x: Tensor, pad: Tensor, mode: str = "constant", constant_val: Tensor | N
         value = 0.0 if constant_val is None else constant_val.item()
         return F.pad(x, [amount for pair in reversed(pairs) for amount in pair], value=value)
     if mode not in ("reflect", "replicate"):
-        raise UnsupportedForm(f"mode {mode}")
+        raise UnsupportedForm(f"mode {mode!r}")
     for axis, (before, after) in enumerate(pairs, start=x.ndim - len(pairs)):
         size = x.shape[axis]
         positions = torch.arange(-before, size + after)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edge.artifact import Artifact, FileEntry, Manifest, Needs, Source
@@ -164,6 +164,7 @@ def test_a_damaged_package_is_one_clear_error(damage: str, tmp_path: Path) -> No
     max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4), st.booleans())
+@example([(91063, 10)], False)  # a line break in a name that the message tells
 def test_flipped_bytes_never_escape_as_anything_else(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]], in_weights: bool
 ) -> None:
