@@ -8,6 +8,7 @@ from pathlib import Path
 from edge.evaluation import Evaluation
 from edge.report.html import size
 from edge.report.records import Report, TargetReport
+from edge.zoo import MODELS
 
 PROSE = Path(__file__).with_name("quantization.md")
 _MARK = "<!-- tables -->\n"
@@ -16,7 +17,12 @@ _MARK = "<!-- tables -->\n"
 def page(reports: Sequence[Report]) -> str:
     """Return the page: the prose that lies beside this module, with the tables of the reports in it."""
     before, after = PROSE.read_text().split(_MARK)
-    return before + "\n".join(_table(report) for report in reports) + after
+    return before + _missing(reports) + "\n".join(_table(report) for report in reports) + after
+
+
+def _missing(reports: Sequence[Report]) -> str:
+    left = sorted(set(MODELS) - {report.model for report in reports})
+    return f"Not measured yet: {', '.join(left)}; `make quantization` adds what is missing.\n\n" if left else ""
 
 
 def _table(report: Report) -> str:
