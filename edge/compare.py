@@ -1,13 +1,14 @@
-"""What changed between two reports, two artifacts or two delegation reports, target by target.
+"""What changed between two reports, two artifacts, two delegation reports or two latency profiles, target by target.
 
 Worse, and therefore an error, is: a target that was built and is not any more, a parity that no longer passes, and a
-share of the multiply-accumulates that left the NPU, or the NPU and GPU together. Sizes and latencies are shown only:
-what is tolerable is for the reader to say.
+share of the multiply-accumulates that left the NPU, or the NPU and GPU together. Sizes and the latencies of a report
+are shown only: what is tolerable is for the reader to say. Profiles are judged by edge.profile.regression.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -17,6 +18,9 @@ import msgspec
 from edge.artifact import MANIFEST, Manifest, Parity
 from edge.delegation import DELEGATION, UNITS, Delegation, DelegationReport, Operator, Unit, read_delegation, summarize
 from edge.errors import InputError, UsageError
+from edge.profile.budget import Budget
+from edge.profile.reading import PROFILE, read_profile
+from edge.profile.regression import ProfileComparison, compare_profiles
 from edge.report.records import REPORT, Report, TargetReport
 
 T = TypeVar("T")
@@ -99,11 +103,22 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
 
 
-def compare(before: Path, after: Path) -> Comparison:
-    """Compare two sides of the same kind; raises InputError for what cannot be read, UsageError for two kinds."""
-    (kind, old), (other, new) = read_side(before), read_side(after)
+def compare(before: Path, after: Path, budgets: Sequence[Budget] = ()) -> Comparison | ProfileComparison:
+    """Compare two sides of the same kind.
+
+    Raises InputError for what cannot be read, UsageError for two kinds and for budgets without profiles, Refused for
+    profiles that must not be compared.
+    """
+    first, second = find_side(before), find_side(after)
+    kind, other = first.kind, second.kind
     if kind != other:
         raise UsageError(f"{before} is {kind}, {after} is {other}; compare two of a kind")
+    if kind == _PROFILE:
+        names = (str(before), str(after))
+        return compare_profiles(read_profile(first.file), read_profile(second.file), budgets, names=names)
+    if budgets:
+        raise UsageError(f"budgets judge latency profiles, and {before} is {kind}; make one with `edge profile`")
+    old, new = read_side(first), read_side(second)
     single = kind != _REPORT and len(old) == len(new) == 1
     pairs = [(old[0], new[0])] if single else list(_match(old, new))
     rows = tuple(compare_rows(a, b) for a, b in pairs)
@@ -205,30 +220,49 @@ def _match(old: Sequence[Snapshot], new: Sequence[Snapshot]) -> Iterator[tuple[S
         yield None, row
 
 
-_REPORT, _ARTIFACT, _OPERATORS = "a report", "an artifact", "a delegation report"
+_REPORT, _ARTIFACT, _OPERATORS, _PROFILE = "a report", "an artifact", "a delegation report", "a latency profile"
+_KINDS = {"targets": _REPORT, "operators": _OPERATORS, "variants": _PROFILE, "files": _ARTIFACT}  # by a key of its own
 
 
-def read_side(path: Path) -> tuple[str, tuple[Snapshot, ...]]:
-    """Return what a folder or file is, and its targets; raises InputError."""
-    file = next((path / name for name in (REPORT, MANIFEST, DELEGATION) if (path / name).is_file()), path)
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A file, what is in it, and of which kind that is."""
+
+    kind: str
+    file: Path
+    data: bytes
+
+
+def find_side(path: Path) -> Side:
+    """Return what a folder or file is; raises InputError if it is nothing that can be compared."""
+    file = next((path / name for name in (REPORT, MANIFEST, DELEGATION, PROFILE) if (path / name).is_file()), path)
     try:
         data = file.read_bytes()
         keys = msgspec.json.decode(data, type=dict[str, Any])
     except OSError as error:
         raise InputError(
-            f"{path}: no {REPORT}, {MANIFEST} or {DELEGATION} to read ({error.strerror}); `edge deploy` makes them"
+            f"{path}: no {REPORT}, {MANIFEST} or {DELEGATION} to read ({error.strerror}); `edge deploy` makes them, "
+            f"and `edge profile` makes {PROFILE}"
         ) from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{file} is not JSON of the kit: {error}") from None
+    kind = next((kind for key, kind in _KINDS.items() if key in keys), None)
+    if kind is None:
+        raise InputError(f"{file} is neither a report, a manifest, a delegation report nor a latency profile")
+    return Side(kind, file, data)
+
+
+def read_side(side: Side) -> tuple[Snapshot, ...]:
+    """Return the targets of a report, an artifact or a delegation report; raises InputError."""
     try:
-        if "targets" in keys:
-            report = msgspec.json.decode(data, type=Report)
-            return _REPORT, tuple(_of_row(row, file.parent) for row in report.targets)
-        if "operators" in keys:
-            return _OPERATORS, (_of_operators(msgspec.json.decode(data, type=DelegationReport)),)
-        return _ARTIFACT, (_of_manifest(msgspec.json.decode(data, type=Manifest), file.parent),)
+        if side.kind == _REPORT:
+            report = msgspec.json.decode(side.data, type=Report)
+            return tuple(_of_row(row, side.file.parent) for row in report.targets)
+        if side.kind == _OPERATORS:
+            return (_of_operators(msgspec.json.decode(side.data, type=DelegationReport)),)
+        return (_of_manifest(msgspec.json.decode(side.data, type=Manifest), side.file.parent),)
     except msgspec.MsgspecError as error:
-        raise InputError(f"{file} is neither a report, a manifest nor a delegation report: {error}") from None
+        raise InputError(f"{side.file} is neither a report, a manifest nor a delegation report: {error}") from None
 
 
 def _of_row(row: TargetReport, folder: Path) -> Snapshot:

@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 
 from edge.cli import json_option, print_json
+from edge.cli.profile_table import describe_change
 from edge.compare import Comparison, Pair, Row, compare
 from edge.delegation import UNITS
+from edge.profile.budget import parse_budget
 
 MOVES_SHOWN = 12
 
@@ -17,20 +19,29 @@ MOVES_SHOWN = 12
 @click.command("compare")
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
+@click.option("--budget", "budgets", multiple=True, metavar="FIELD<=LIMIT", help="Of profiles; can be given again.")
 @json_option
-def compare_command(before: Path, after: Path, as_json: bool) -> int:
-    """Say what changed from BEFORE to AFTER: two folders of `edge deploy`, two artifacts, or two delegation.json.
+def compare_command(before: Path, after: Path, budgets: tuple[str, ...], as_json: bool) -> int:
+    """Say what changed from BEFORE to AFTER: two folders of `edge deploy`, two artifacts, two delegation.json, or two
+    profile.json.
 
     Per target: status, parity and the task's metric, who runs the operators and which of them moved, size, latency.
     Ends with 4 if anything got worse: a target that was built and is not any more, a parity that no longer passes, or
     a smaller share of the multiply-accumulates on the NPU, or on NPU and GPU together. Ends with 0 otherwise; size and
     latency are shown, not judged.
+
+    Of two profiles of one device: the ratio of every variant's latency with its interval, from all runs. Ends with 4 if
+    a variant is slower by more than 2 %, is not measured any more, or misses a budget, such as `--budget 'p90<=25ms'`
+    or `--budget 'ratio<=1.05'` (which takes the place of the 2 %); fields: median, p90, p99, min, first, cold_load,
+    warm_load (us, ms, s), peak_memory (MB), energy (mJ), ratio. A budget is missed if the whole interval lies above it,
+    or without an interval the figure itself. Emulated times, and another device, harness, kind of inputs or number of
+    threads are refused.
     """
-    found = compare(before, after)
+    found = compare(before, after, [parse_budget(text) for text in budgets])
     if as_json:
         print_json(found)
     else:
-        for line in describe(found):
+        for line in describe(found) if isinstance(found, Comparison) else describe_change(found):
             click.echo(line)
     return 4 if found.worse else 0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from edge.artifact import write_atomic
 from edge.evaluation import Evaluation
 from edge.phones import PhoneChoice
-from edge.profile.protocol import Latency
+from edge.profile.latency import Latency
 from edge.report.plot import Plot, plot
 from edge.report.records import Report, TargetReport, read_report
 from edge.report.sensitivity import Damage, Sensitivity, read_sensitivity

@@ -14,7 +14,8 @@ from edge.delegation import Delegation
 from edge.errors import InputError
 from edge.evaluation import Evaluation
 from edge.phones import PhoneChoice
-from edge.profile.protocol import Latency, host_name
+from edge.profile.latency import Latency
+from edge.profile.machine import host_name
 from edge.versions import installed_version
 
 REPORT = "report.json"

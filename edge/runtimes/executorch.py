@@ -55,7 +55,7 @@ class ExecutorchSession:
             return {spec.name: tensor.numpy().copy() for spec, tensor in zip(self._outputs, outputs, strict=True)}
 
 
-@runtime("executorch")
+@runtime("executorch", package="executorch", modules=("torch", "executorch.extension.pybindings._C"))
 def open_executorch(artifact: Artifact) -> Session:
     """Load the artifact's `.pte` with `EDGE_THREADS` threads, or one per core.
 

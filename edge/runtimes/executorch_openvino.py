@@ -13,7 +13,7 @@ from edge.runtimes import Session, runtime
 _LIBRARY = "OPENVINO_LIB_PATH"  # ExecuTorch's name for the file that it loads OpenVINO from
 
 
-@runtime("executorch-openvino")
+@runtime("executorch-openvino", package="executorch", modules=("torch", "executorch.extension.pybindings._C"))
 def open_openvino(artifact: Artifact) -> Session:
     """Load the artifact's `.pte`; raises MissingError without the openvino package."""
     from edge.runtimes.executorch import open_executorch

@@ -28,7 +28,7 @@ class QnnSession(ExecutorchSession):
     mode: Mode = "emulated"
 
 
-@runtime("executorch-qnn")
+@runtime("executorch-qnn", package="executorch")
 def open_executorch_qnn(artifact: Artifact) -> Session:
     """Load the artifact's `.pte`; the delegate's graph is executed by QNN's emulator.
 

@@ -11,7 +11,7 @@ from edge.runtimes import Session, runtime
 from edge.runtimes.executorch import bindings, open_executorch
 
 
-@runtime("executorch-ternary")
+@runtime("executorch-ternary", package="executorch", modules=("torch", "executorch.extension.pybindings._C"))
 def open_executorch_ternary(artifact: Artifact) -> Session:
     """Load the artifact's `.pte`; raises MissingError without the executorch package or a C++ compiler."""
     _register()

@@ -32,7 +32,7 @@ class LiteRTSession:
             raise TargetError(f"LiteRT cannot run with these inputs: {error}") from error
 
 
-@runtime("litert")
+@runtime("litert", package="ai-edge-litert", modules=("ai_edge_litert.interpreter",))
 def open_litert(artifact: Artifact) -> Session:
     """Load model.tflite with `EDGE_THREADS` threads, or one per core."""
     return LiteRTSession(open_file(artifact.file(".tflite")))

@@ -43,7 +43,7 @@ class EmulatedSession:
         return dict(zip(self._outputs, results, strict=True))
 
 
-@runtime("litert-qualcomm")
+@runtime("litert-qualcomm", package="ai-edge-litert")
 def open_litert_qualcomm(artifact: Artifact) -> Session:
     """Load the QNN context of model.tflite; a file that is more than one is opened as it was before the compiler.
 

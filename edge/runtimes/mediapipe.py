@@ -66,7 +66,7 @@ class TaskSession:
         return run_task(self.artifact, image)
 
 
-@runtime("mediapipe")
+@runtime("mediapipe", package="ai-edge-litert", modules=("ai_edge_litert.interpreter",))
 def open_mediapipe(artifact: Artifact) -> Session:
     """Open the network of the artifact's own model; raises MissingError without LiteRT."""
     try:

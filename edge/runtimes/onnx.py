@@ -31,7 +31,7 @@ class OnnxSession:
         return dict(zip(self._outputs, results, strict=True))
 
 
-@runtime("onnx")
+@runtime("onnx", package="onnxruntime", modules=("onnxruntime",))
 def open_onnx(artifact: Artifact) -> Session:
     """Load model.onnx with `EDGE_THREADS` threads, or one per core."""
     return load(artifact, session_options())

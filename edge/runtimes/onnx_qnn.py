@@ -41,7 +41,7 @@ class OnnxQnnSession:
         return dict(zip(self._outputs, results, strict=True))
 
 
-@runtime("onnx-qnn")
+@runtime("onnx-qnn", package="onnxruntime-qnn")
 def open_onnx_qnn(artifact: Artifact) -> Session:
     """Load the artifact's context model into the emulator of the SDK that QNN_SDK_ROOT names.
 

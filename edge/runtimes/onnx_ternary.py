@@ -12,7 +12,7 @@ from edge.runtimes.onnx import first_line, load, session_options
 DOMAIN = "edge.ternary"  # of the operators
 
 
-@runtime("onnx-ternary")
+@runtime("onnx-ternary", package="onnxruntime", modules=("onnxruntime",))
 def open_onnx_ternary(artifact: Artifact) -> Session:
     """Load model.onnx with the operators, which share work over the session's `EDGE_THREADS` threads.
 

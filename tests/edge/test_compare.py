@@ -13,7 +13,7 @@ from edge.cli import cli
 from edge.compare import Snapshot, compare, compare_rows
 from edge.delegation import DelegationReport, Operator, summarize
 from edge.errors import InputError, UsageError
-from edge.profile.protocol import Latency
+from edge.profile.latency import Latency
 from edge.report.records import Report, TargetReport, environment
 
 FEW = settings(deadline=None, max_examples=60)  # the machine may be busy

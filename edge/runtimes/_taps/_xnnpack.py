@@ -49,11 +49,7 @@ def expose(content: bytes) -> Opened:
 
     Constants are not touched: the very weights of the file are used.
     """
-    from executorch.backends.xnnpack.serialization.xnnpack_graph_serialize import XNNHeader
-
-    header = XNNHeader.from_bytes(content[: XNNHeader.EXPECTED_LENGTH])
-    start, size = header.flatbuffer_offset, header.flatbuffer_size
-    graph = _read(content[start : start + size])
+    header, graph = _opened(content)
     tensors = {tensor["id_out"]: tensor for tensor in map(_tensor, graph["xvalues"])}
     steps = {_tensor(entry)["id_out"]: entry["xvalue_union"].get("quant_params") for entry in graph["xvalues"]}
     kinds = tuple(str(node["xnode_union_type"]).removeprefix("XNN") for node in graph["xnodes"])
@@ -77,6 +73,20 @@ def expose(content: bytes) -> Opened:
                 )
             )  # fmt: skip
     return Opened(_joined(content, header, _written(graph)), tuple(values), kinds)
+
+
+def read_graph(content: bytes) -> Any:
+    """Return the graph of a delegate's bytes as flatc prints it: its values and its nodes."""
+    return _opened(content)[1]
+
+
+def _opened(content: bytes) -> tuple[Any, Any]:
+    """Return the header and the graph of a delegate's bytes."""
+    from executorch.backends.xnnpack.serialization.xnnpack_graph_serialize import XNNHeader
+
+    header = XNNHeader.from_bytes(content[: XNNHeader.EXPECTED_LENGTH])
+    start, size = header.flatbuffer_offset, header.flatbuffer_size
+    return header, _read(content[start : start + size])
 
 
 def _tensor(value: Any) -> Any:
