@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract import Contract, TensorSpec
+from edge.contract import Contract, Resize, TensorSpec
 from edge.errors import ContractError
 from edge.images import to_tensor, warp
 from edge.tasks import Frame, Image, Region, Tensors
@@ -27,6 +27,12 @@ def letterbox_matrix(image_hw: tuple[int, int], tensor_hw: tuple[int, int]) -> N
     shift_x = (image_hw[1] - scale * tensor_hw[1]) / 2
     shift_y = (image_hw[0] - scale * tensor_hw[0]) / 2
     return np.array([[scale, 0.0, shift_x], [0.0, scale, shift_y]])
+
+
+def corner_matrix(image_hw: tuple[int, int], tensor_hw: tuple[int, int]) -> NDArray[np.float64]:
+    """Map tensor pixels to the picture's: the whole picture at the upper left, with equal scale on both axes."""
+    scale = max(image_hw[0] / tensor_hw[0], image_hw[1] / tensor_hw[1])
+    return np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]])
 
 
 def region_matrix(region: Region, tensor_hw: tuple[int, int]) -> NDArray[np.float64]:
@@ -50,10 +56,15 @@ def transform(matrix: NDArray[np.float64], points: NDArray[Any]) -> Points:
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], np.float64)
 
 
+_MATRICES = {"stretch": stretch_matrix, "letterbox": letterbox_matrix, "corner": corner_matrix}
+_BORDERS: dict[Resize, int | None] = {"stretch": None, "letterbox": 0, "corner": 128}
+
+
 def prepare(image: Image, contract: Contract, region: Region | None = None) -> tuple[dict[str, NDArray[Any]], Frame]:
     """Resize the picture, or the region of it, into the contract's first input as its preprocessing says.
 
-    Letterbox bars are black; outside the picture a region shows its edge repeated, as in MediaPipe.
+    Letterbox bars are black, what a picture in the corner leaves is grey; outside the picture a region shows its edge
+    repeated, as in MediaPipe.
     Raises ContractError without preprocessing.
     """
     rule = contract.preprocess
@@ -61,13 +72,10 @@ def prepare(image: Image, contract: Contract, region: Region | None = None) -> t
         raise ContractError(f"{contract.inputs[0].name}: a picture needs a contract with preprocess")
     image_hw = (image.shape[0], image.shape[1])
     if region is not None:
-        matrix = region_matrix(region, rule.size)
-    elif rule.resize == "letterbox":
-        matrix = letterbox_matrix(image_hw, rule.size)
+        matrix, border = region_matrix(region, rule.size), None
     else:
-        matrix = stretch_matrix(image_hw, rule.size)
-    bars = region is None and rule.resize == "letterbox"
-    pixels = warp(image, matrix, rule.size, border=0 if bars else None)
+        matrix, border = _MATRICES[rule.resize](image_hw, rule.size), _BORDERS[rule.resize]
+    pixels = warp(image, matrix, rule.size, border=border)
     return {contract.inputs[0].name: to_tensor(pixels, contract)}, Frame(image_hw, rule.size, matrix, region)
 
 

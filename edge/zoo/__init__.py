@@ -62,12 +62,19 @@ class ZooModel:
     graph: WeightsFile | None = None
     network: Callable[[], nn.Module] | None = None
     checkpoint_hint: str = ""  # where a user finds published weights for `network`
+    unused_keys: tuple[str, ...] = ()  # how keys of the published file begin that `network` does without
     limits: Mapping[str, Limits] = field(default_factory=lambda: DEFAULT_LIMITS)
     subject: Literal["", "person"] = ""  # what pictures must show for the result to mean something
     companion: str = ""  # the model that completes this one's task (a landmark model's detector)
+    runs: Literal["device", "server"] = "device"  # where it is meant to; nothing is forbidden by it
 
 
 MODELS: Registry[ZooModel] = Registry("model", "edge.zoo", command="edge models")
+
+
+def device_models() -> tuple[str, ...]:
+    """Return the names of the models that are meant to run on a phone, in order."""
+    return tuple(name for name, entry in MODELS.items() if entry.runs == "device")
 
 
 def model(define: Callable[[], ZooModel]) -> Callable[[], ZooModel]:

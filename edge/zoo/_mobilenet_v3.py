@@ -1,4 +1,4 @@
-"""MobileNetV3-Large (arXiv:1905.02244) with the LR-ASPP and DeepLabV3 (arXiv:1706.05587) segmentation heads.
+"""MobileNetV3-Large (arXiv:1905.02244) with the LR-ASPP segmentation head.
 
 Module names give the state-dict keys of torchvision's published checkpoints, so that those load strictly.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from edge.zoo._deeplabv3 import resize_like
 
 Activation = Callable[[], nn.Module]
 
@@ -37,7 +38,7 @@ def _relu() -> nn.Module:
 
 
 _STEM = 16
-_LAST = 960
+DEEP_CHANNELS = 960
 # The last three stages trade their stride for dilation 2, which keeps the output stride at 16.
 _STAGES = (
     _Stage(3, 16, 16, False, _relu),
@@ -57,7 +58,7 @@ _STAGES = (
     _Stage(5, 960, 160, True, _hardswish, dilation=2),
 )
 _LOW = 4  # child whose output has stride 8: the first after the stem, then one per stage
-_LOW_CHANNELS = _STAGES[_LOW - 1].out
+LOW_CHANNELS = _STAGES[_LOW - 1].out
 
 
 def _conv_norm(
@@ -122,7 +123,7 @@ class Backbone(nn.Sequential):
         super().__init__(
             _conv_norm(3, _STEM, 3, stride=2, activation=_hardswish),
             *(_InvertedResidual(channels, stage) for channels, stage in zip(widths, _STAGES, strict=False)),
-            _conv_norm(widths[-1], _LAST, 1, activation=_hardswish),
+            _conv_norm(widths[-1], DEEP_CHANNELS, 1, activation=_hardswish),
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -133,23 +134,21 @@ class Backbone(nn.Sequential):
         return low, x
 
 
-def _resize(x: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
-
-
 class _LiteHead(nn.Module):
     """Lite reduced ASPP: gate the deep features by their global mean and add the shallow ones' logits."""
 
     def __init__(self, classes: int, width: int = 128) -> None:
         super().__init__()
-        self.cbr = nn.Sequential(nn.Conv2d(_LAST, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
-        self.scale = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(_LAST, width, 1, bias=False), nn.Sigmoid())
-        self.low_classifier = nn.Conv2d(_LOW_CHANNELS, classes, 1)
+        self.cbr = nn.Sequential(nn.Conv2d(DEEP_CHANNELS, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        self.scale = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(DEEP_CHANNELS, width, 1, bias=False), nn.Sigmoid()
+        )
+        self.low_classifier = nn.Conv2d(LOW_CHANNELS, classes, 1)
         self.high_classifier = nn.Conv2d(width, classes, 1)
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         gated = self.cbr(high) * self.scale(high)
-        logits: Tensor = self.low_classifier(low) + self.high_classifier(_resize(gated, low))
+        logits: Tensor = self.low_classifier(low) + self.high_classifier(resize_like(gated, low))
         return logits
 
 
@@ -163,64 +162,4 @@ class LRASPP(nn.Module):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         low, high = self.backbone(image)
-        return {"out": _resize(self.classifier(low, high), image)}
-
-
-def _conv_norm_relu(channels: int, out: int, kernel: int, dilation: int = 1) -> list[nn.Module]:
-    padding = (kernel - 1) // 2 * dilation
-    convolution = nn.Conv2d(channels, out, kernel, padding=padding, dilation=dilation, bias=False)
-    return [convolution, nn.BatchNorm2d(out), nn.ReLU()]
-
-
-class _PooledBranch(nn.Sequential):
-    """Spread the global mean over the whole map."""
-
-    def __init__(self, channels: int, out: int) -> None:
-        super().__init__(nn.AdaptiveAvgPool2d(1), *_conv_norm_relu(channels, out, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        mean = x
-        for layer in self:
-            mean = layer(mean)
-        return _resize(mean, x)
-
-
-class _AtrousPyramid(nn.Module):
-    """Look at the features at several dilation rates and fuse what is seen."""
-
-    def __init__(self, channels: int, width: int, rates: tuple[int, ...]) -> None:
-        super().__init__()
-        self.convs = nn.ModuleList(
-            [
-                nn.Sequential(*_conv_norm_relu(channels, width, 1)),
-                *(nn.Sequential(*_conv_norm_relu(channels, width, 3, rate)) for rate in rates),
-                _PooledBranch(channels, width),
-            ]
-        )
-        self.project = nn.Sequential(*_conv_norm_relu(len(self.convs) * width, width, 1), nn.Dropout(0.5))
-
-    def forward(self, x: Tensor) -> Tensor:
-        fused: Tensor = self.project(torch.cat([branch(x) for branch in self.convs], dim=1))
-        return fused
-
-
-class DeepLabV3(nn.Module):
-    """Segment (N, 3, H, W) pictures into class logits {"out": (N, classes, H, W)}; in training also "aux"."""
-
-    def __init__(self, classes: int = 21, width: int = 256) -> None:
-        super().__init__()
-        self.backbone = Backbone()
-        self.classifier = nn.Sequential(
-            _AtrousPyramid(_LAST, width, (12, 24, 36)), *_conv_norm_relu(width, width, 3), nn.Conv2d(width, classes, 1)
-        )
-        narrow = _LOW_CHANNELS // 4
-        self.aux_classifier = nn.Sequential(
-            *_conv_norm_relu(_LOW_CHANNELS, narrow, 3), nn.Dropout(0.1), nn.Conv2d(narrow, classes, 1)
-        )
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        low, high = self.backbone(image)
-        outputs = {"out": _resize(self.classifier(high), image)}
-        if self.training:
-            outputs["aux"] = _resize(self.aux_classifier(low), image)
-        return outputs
+        return {"out": resize_like(self.classifier(low, high), image)}

@@ -19,7 +19,15 @@ from edge.tasks._detection import (
     match,
     weighted_suppression,
 )
-from edge.tasks._geometry import box_iou, invert, letterbox_matrix, region_matrix, stretch_matrix, transform
+from edge.tasks._geometry import (
+    box_iou,
+    corner_matrix,
+    invert,
+    letterbox_matrix,
+    region_matrix,
+    stretch_matrix,
+    transform,
+)
 
 FEW = settings(max_examples=40, deadline=None)  # a loaded machine is no failure
 SIZES = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
@@ -48,6 +56,16 @@ def test_letterbox_holds_the_whole_picture_and_inverts(image: tuple[int, int], t
     assert (corners <= np.array([tensor[1], tensor[0]]) + 1e-6).all()
     assert matrix[0, 0] == matrix[1, 1]
     assert np.allclose(corners.sum(axis=0), [tensor[1], tensor[0]], atol=1e-5)  # centred
+
+
+@FEW
+@given(image=SIZES, tensor=TENSORS)
+def test_a_picture_in_the_corner_fills_one_axis(image: tuple[int, int], tensor: tuple[int, int]) -> None:
+    matrix = corner_matrix(image, tensor)
+    corners = transform(invert(matrix), np.array([[0, 0], [image[1], image[0]]], np.float64))
+    assert np.array_equal(corners[0], [0, 0])
+    assert matrix[0, 0] == matrix[1, 1]
+    assert (corners[1] / [tensor[1], tensor[0]]).max() == pytest.approx(1)
 
 
 @FEW

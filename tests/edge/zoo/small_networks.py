@@ -1,0 +1,33 @@
+"""Small variants of the networks for servers: the same keys as the published ones have, few layers, narrow."""
+
+from edge.contract import Contract, TensorSpec
+from edge.zoo._titok import build
+from edge.zoo.deeplabv3 import _residual_network
+from edge.zoo.kmax import _network, _Sizes
+
+_KMAX = _Sizes(
+    backbone_blocks=(1, 1, 1, 1),
+    backbone_width=8,
+    decoder_blocks=(1, 2, 1, 1),
+    decoder_widths=(64, 32, 16, 8),
+    layers=(1, 1, 1),
+    queries=10,
+    width=32,
+    classes=6,
+)
+
+
+def _picture(side):
+    return Contract(inputs=(TensorSpec(name="image", shape=(1, 3, side, side), layout="NCHW"),))
+
+
+def _titok():
+    return build(tokens=8, width=32, layers=2, heads=4, grid=2, codes=64, pixel_codes=16, pixel_depth=8, pixel_width=8)
+
+
+SMALL = {  # by the full model's name: what builds the small one, and its contract
+    "deeplabv3-resnet101": (lambda: _residual_network((1, 1, 2, 2), 8, 16), _picture(65)),
+    "kmax-deeplab-r50": (lambda: _network(_KMAX), _picture(65)),
+    "titok-s128-decoder": (_titok, Contract(inputs=(TensorSpec(name="tokens", shape=(1, 8), dtype="int32"),))),
+}
+SMALL["titok-l32-decoder"] = SMALL["titok-s128-decoder"]
