@@ -7,17 +7,21 @@ OUT ?= out/demo
 WORKERS ?= 2
 DEMO_TARGETS := --target executorch-xnnpack --target litert-cpu --target onnx-cpu --target coreml --target mediapipe-task
 
-.PHONY: help setup system demo check test test-all bench bench-ternary quantization schema lock clean
+PROFILED := executorch-xnnpack litert-cpu onnx-cpu
+
+.PHONY: help setup system demo check test test-all bench bench-ternary bench-profile bench-serving quantization schema lock clean
 
 help:
 	@echo "make demo      deploy real models to five targets on a photograph and open the way to the report"
-	@echo "make test      set everything up and pass the tests (under 30 minutes on 2 cores, from nothing)"
+	@echo "make test      set everything up and pass the tests (about 40 minutes on 2 cores, from nothing)"
 	@echo "make test-all  the full matrix of models, targets and precisions"
 	@echo "make check     ruff, mypy --strict, import-linter and the fast tests"
 	@echo "make bench     eager, every runtime's stock exporter and ours, interleaved"
 	@echo "make bench-ternary  the ternary kernels and their peers, interleaved: docs/ternary_bench.md"
+	@echo "make bench-profile  does a second profile agree with the first on a busy machine, and what does the harness add"
+	@echo "make bench-serving  what the server adds to a model, how it batches, scales and lasts: docs/serving.md"
 	@echo "make quantization  what every precision costs every model: docs/quantization.md"
-	@echo "make schema    write schema/*.json from the types"
+	@echo "make schema    write schema/*.json from the types, and the golden vectors of the fallback policy"
 
 # The installation compiles the ternary kernels, where there is a C++ compiler.
 KERNELS := setup.py quant/kernels/compile.py $(wildcard quant/kernels/src/* quant/kernels/include/*)
@@ -40,6 +44,8 @@ demo: setup
 	$(BIN)/edge deploy blazepose-full $(DEMO_TARGETS) --out $(OUT)/blazepose-full --json > /dev/null
 	$(BIN)/edge deploy selfie-segmentation $(DEMO_TARGETS) --out $(OUT)/selfie-segmentation --json > /dev/null
 	@$(BIN)/edge report $(OUT)
+	$(BIN)/edge profile $(foreach target,$(PROFILED),$(OUT)/selfie-segmentation/$(target)@fp32) --out $(OUT)/profile
+	@echo "pages: $(OUT)/report.html $(OUT)/profile/profile.html"
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -65,11 +71,20 @@ bench: setup
 bench-ternary: setup
 	$(BIN)/python -m bench.ternary
 
+bench-profile: setup
+	$(BIN)/edge deploy selfie-segmentation $(addprefix --target ,$(PROFILED)) --launches 0 --out out/bench-profile > /dev/null
+	$(BIN)/python -m bench.profile_overhead
+	$(BIN)/python -m bench.profile_repeat $(foreach target,$(PROFILED),out/bench-profile/$(target)@fp32)
+
+bench-serving: setup
+	$(BIN)/python -m bench.serving --page
+
 quantization: setup
 	$(BIN)/python -m bench.quantization
 
 schema: $(READY)
 	$(BIN)/python scripts/write_schema.py
+	$(BIN)/python scripts/write_policy_vectors.py
 
 lock: $(READY)
 	$(BIN)/python scripts/write_lock.py

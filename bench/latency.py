@@ -24,8 +24,8 @@ from bench.variants import VARIANTS, Variant, artifact_folder
 from convert.targets import TARGETS
 from edge.errors import EdgeError
 from edge.jobs import Job, run_job
-from edge.profile.protocol import host_name
-from edge.zoo import MODELS
+from edge.profile.machine import host_name
+from edge.zoo import MODELS, device_models
 
 DEFAULT_MODELS = ("lraspp-mobilenet-v3-large", "deeplabv3-mobilenet-v3-large", "blazepose-full", "selfie-segmentation")
 CACHE = Path(".cache/bench")
@@ -36,7 +36,7 @@ Medians = dict[str, float]  # variant → ms
 def main(arguments: list[str] | None = None) -> int:
     """Print the table; returns 1 if a variant could not be built or run."""
     options = _parse(arguments)
-    models = sorted(MODELS) if options.models == ["all"] else options.models
+    models = list(device_models()) if options.models == ["all"] else options.models
     failures: list[str] = []
     results = {model: _measure(model, options, failures) for model in models}
     _print(results, options)
@@ -52,7 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.latency", description=__doc__)
-    parser.add_argument("--models", nargs="+", default=list(DEFAULT_MODELS), help="zoo models, or 'all'")
+    parser.add_argument(
+        "--models", nargs="+", default=list(DEFAULT_MODELS), help="zoo models, or 'all' that are meant for a device"
+    )
     parser.add_argument("--launches", type=int, default=3, help="process launches per variant")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for busy machines, one thread")

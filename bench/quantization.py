@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.quantization_page import page
 from edge.report.records import Report, read_report
 from edge.samples import photographs, sample_photos
-from edge.zoo import MODELS
+from edge.zoo import MODELS, device_models
 
 TARGETS = ("executorch-xnnpack", "litert-cpu", "onnx-cpu", "coreml", "executorch-qnn:SM8650")
 PRECISIONS = ("fp32", "fp16", "int8", "w8a16", "mixed", "auto")
@@ -28,7 +28,7 @@ TRAINING_STEPS = 300
 def main(arguments: Sequence[str] | None = None) -> int:
     """Deploy, then write the page; returns 1 if a deploy failed outright."""
     options = _parse(arguments)
-    models = sorted(MODELS) if options.models == ["all"] else options.models
+    models = list(device_models()) if options.models == ["all"] else options.models
     failed = [] if options.render else [name for name in models if not _deploy(name, options)]
     reports = list(_reports(options.out))
     if reports:

@@ -25,7 +25,7 @@ from bench.ternary_problem import write_problem, write_weights
 from bench.ternary_record import Measured, Record, Timing
 from bench.ternary_runner import Runner
 from edge.errors import UsageError
-from edge.profile.protocol import host_name
+from edge.profile.machine import host_name
 
 PAGE, PLOT, RECORD = Path("docs/ternary_bench.md"), Path("docs/ternary_bench.png"), Path("out/ternary_bench.json")
 ROWS = (1, 8, 128)

@@ -176,6 +176,11 @@ def _describe(loaded: Any) -> str:
     return f"a {type(loaded).__name__}"
 
 
+def used_tensors(state: Mapping[str, Tensor], unused: tuple[str, ...]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with none of `unused`."""
+    return {name: tensor for name, tensor in state.items() if not name.startswith(unused)}
+
+
 def load_strict(module: nn.Module, state: Mapping[str, Tensor], *, path: Path, expected: str = "the model") -> None:
     """Load every tensor into the module of the same name and shape.
 
@@ -210,10 +215,10 @@ def _matching_model(state: Mapping[str, Tensor]) -> str:
     """Return the zoo network whose names and shapes are exactly the file's, or an empty string."""
     from edge.zoo import MODELS
 
-    for name, entry in MODELS.items():
+    for name, entry in sorted(MODELS.items(), key=lambda item: item[1].runs):  # the small ones of devices first
         if entry.network is not None:
             with torch.device("meta"):
                 wanted = entry.network().state_dict()
-            if not _faults(wanted, state):
+            if not _faults(wanted, used_tensors(state, entry.unused_keys)):
                 return name
     return ""

@@ -12,6 +12,7 @@ from edge.artifact import Artifact, Manifest, read_manifest
 from edge.contract import Contract
 from edge.errors import UsageError
 from edge.images import read_image, write_image
+from edge.profile.inputs import write_tensors
 from edge.runtimes import open_session
 from edge.tasks import TASKS, Image, Region
 
@@ -44,6 +45,16 @@ def run_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def inputs_job(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a picture as the raw tensors that an artifact takes; the child-process side of `edge profile --data`."""
+    artifact = read_manifest(Path(payload["artifact"]))
+    image = read_image(Path(payload["image"]))
+    task = TASKS[artifact.manifest.task]
+    region = _region(artifact, image) if task.needs_region else None
+    inputs, _ = task.prepare(image, manifest_contract(artifact.manifest), region)
+    return {"files": [str(path) for path in write_tensors(artifact, inputs, Path(payload["folder"]))]}
+
+
 def manifest_contract(manifest: Manifest) -> Contract:
     """Return the contract of an artifact that takes pictures, in its own layouts; raises UsageError for others."""
     if manifest.preprocess is None:
@@ -51,19 +62,7 @@ def manifest_contract(manifest: Manifest) -> Contract:
             f"{manifest.model} does not say how a picture becomes its input; "
             "deploy it with a --contract that has preprocess"
         )
-    return kept_contract(manifest)
-
-
-def kept_contract(manifest: Manifest) -> Contract:
-    """Return what an artifact keeps of its model's contract, in the artifact's own layouts."""
-    return Contract(
-        inputs=manifest.inputs,
-        outputs=manifest.outputs,
-        task=manifest.task,
-        preprocess=manifest.preprocess,
-        postprocess=manifest.postprocess,
-        labels=manifest.labels,
-    )
+    return manifest.contract
 
 
 def _region(artifact: Artifact, image: Image) -> Region | None:

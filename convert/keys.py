@@ -13,7 +13,7 @@ from convert.targets import Target
 from edge.artifact import file_digest
 from edge.contract import Contract
 from edge.errors import CheckpointError, InputError
-from edge.profile.protocol import host_name
+from edge.profile.machine import host_name
 from edge.sdk import SDKS
 from edge.store import content_key
 from edge.threads import thread_count

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from convert.checkpoint import load_strict, open_checkpoint, read_exported
+from convert.checkpoint import load_strict, open_checkpoint, read_exported, used_tensors
 from convert.frozen import FrozenGraph, graph_inputs
 from convert.program import Model
 from convert.source import build_module
@@ -38,7 +38,8 @@ def load(name: str, checkpoint: Path | None = None, *, random_weights: bool = Fa
         return _load_random(entry, entry.network)
     if checkpoint is not None:
         module = entry.network().eval()
-        return Model(name, module, entry.contract, _load_weights(module, checkpoint, name, entry.licence))
+        source = _load_weights(module, checkpoint, name, entry.licence, entry.unused_keys)
+        return Model(name, module, entry.contract, source)
     raise MissingError(f"{name} needs a checkpoint: pass --checkpoint with {entry.checkpoint_hint or 'its weights'}")
 
 
@@ -56,11 +57,16 @@ def _load_graph(entry: ZooModel, graph: WeightsFile, checkpoint: Path | None, *,
     return Model(entry.name, module.eval(), entry.contract, source)
 
 
-def _load_weights(module: nn.Module, checkpoint: Path, expected: str, licence: str = "") -> Source:
-    """Load a checkpoint strictly into the module and say where the weights came from."""
+def _load_weights(
+    module: nn.Module, checkpoint: Path, expected: str, licence: str = "", unused: tuple[str, ...] = ()
+) -> Source:
+    """Load a checkpoint, without keys that begin with one of `unused`, strictly and say where the weights came from."""
     opened = open_checkpoint(checkpoint)
-    load_strict(module, opened.tensors, path=checkpoint, expected=expected)
+    tensors = used_tensors(opened.tensors, unused)
+    load_strict(module, tensors, path=checkpoint, expected=expected)
     origin = checkpoint.name + (f", {'/'.join(opened.unwrapped)} taken off" if opened.unwrapped else "")
+    left_out = [start for start in unused if any(key.startswith(start) for key in opened.tensors)]
+    origin += f", without {', '.join(left_out)}" if left_out else ""
     return Source(sha256=file_digest(checkpoint), licence=licence, origin=origin)
 
 

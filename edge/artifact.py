@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from edge.contract import Postprocess, Preprocess, TensorSpec
+from edge.contract import Contract, Postprocess, Preprocess, TensorSpec
 from edge.delegation import Delegation
 from edge.errors import InputError, StoreError
 
@@ -114,6 +114,18 @@ class Manifest(_Record, kw_only=True):
     signature: str = ""  # equal for two builds that compute the same, whose bytes a vendor's compiler makes differ
     fallback: Fallback = Fallback()
 
+    @property
+    def contract(self) -> Contract:
+        """Return what the artifact keeps of its model's contract, in the artifact's own layouts."""
+        return Contract(
+            inputs=self.inputs,
+            outputs=self.outputs,
+            task=self.task,
+            preprocess=self.preprocess,
+            postprocess=self.postprocess,
+            labels=self.labels,
+        )
+
 
 class Artifact(msgspec.Struct, frozen=True):
     """Pair a folder with its manifest."""
@@ -152,11 +164,15 @@ def list_files(root: Path) -> tuple[FileEntry, ...]:
     )
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file to a temporary name beside it, flush it to the disk and rename it; raises StoreError."""
+def write_atomic(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write a file to a temporary name beside it, flush it to the disk and rename it; raises StoreError.
+
+    `mode` is the new file's, less the process's umask; it holds from the first byte on.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as stream:
+        temporary.unlink(missing_ok=True)  # what a killed process of this number left, with whatever mode
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())

@@ -20,7 +20,7 @@ from edge.artifact import encode_json, write_atomic
 from edge.errors import EdgeError
 from edge.jobs import allow_jobs, stop_all
 from edge.output import publish_file, publish_folder
-from edge.profile.protocol import Latency, measure_host
+from edge.profile.latency import Latency, measure_host
 from edge.report.records import TargetReport
 from edge.store import cached_folder, content_key, keep_folder, staging
 
@@ -136,7 +136,7 @@ def _timed(shop: Shop, build: Build, row: TargetReport, folder: Path) -> TargetR
         return msgspec.structs.replace(row, latency=latency)
     shop.progress(f"time     {build}: {shop.launches} launches")
     try:
-        latency = measure_host(folder / "artifact", shop.log(build), launches=shop.launches)
+        latency = measure_host(folder / "artifact", launches=shop.launches)
     except EdgeError as error:
         return msgspec.structs.replace(row, latency_reason=str(error))
     with staging(shop.staging) as place:

@@ -10,7 +10,7 @@ from edge.errors import ContractError
 
 DType = Literal["float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool"]
 Layout = Literal["NCHW", "NHWC", ""]
-Resize = Literal["letterbox", "stretch"]
+Resize = Literal["letterbox", "stretch", "corner"]
 
 
 class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,6 +47,8 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Turn an 8-bit picture into the first input.
 
     value = (pixel / 255 · (range[1] − range[0]) + range[0] − mean) / std, per channel in `colour` order.
+    `stretch` fills the input; `letterbox` puts the whole picture into its middle, between black bars; `corner` puts it
+    at the upper left, beside grey (128).
     """
 
     size: tuple[int, int]  # (height, width) in pixels

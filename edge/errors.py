@@ -11,6 +11,7 @@ EdgeError                 1
 ├── TargetError           1   a compiler or a runtime failed
 │   ├── JobKilled         1   its child process died from a signal
 │   └── JobTimeout        1   its child process took too long
+├── ServeError            1   a server refused or failed, by HTTP status: edge/serve/errors.py
 ├── Unexecutable          1   this artifact cannot be executed here; its parity is unverified
 └── StoreError            1   a download, a hash or the disk went wrong
 

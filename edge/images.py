@@ -40,7 +40,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     with _pillow_errors(path), PillowImage.open(io.BytesIO(data), formats=sorted(set(_FORMATS.values()))) as image:
         if image.width * image.height > MAX_PIXELS:
             raise InputError(f"{path} has {image.width} × {image.height} pixels; {_SIZE_LIMIT}")
-        return np.array(_as_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
+        return upright_rgb(image)
 
 
 _SIZE_LIMIT = f"at most {MAX_PIXELS // 1_000_000} megapixels are read: make it smaller first"
@@ -63,10 +63,21 @@ def _pillow_errors(path: Path) -> Iterator[None]:
         raise InputError(f"{path} is a broken picture: {first}; save it again as JPEG or PNG") from error
 
 
+def upright_rgb(image: PillowImage.Image) -> NDArray[np.uint8]:
+    """Decode an opened picture as RGB, shape (H, W, 3), turned by its EXIF orientation; the object is used up.
+
+    Transparency is put on white; 16-bit greyscale keeps its upper 8 bits. Raises what Pillow's decoders raise.
+    """
+    ImageOps.exif_transpose(image, in_place=True)  # a copy of a large picture is 100 MB
+    return np.array(_as_rgb(image), dtype=np.uint8)
+
+
 def _as_rgb(image: PillowImage.Image) -> PillowImage.Image:
     if image.mode.startswith("I"):  # 16-bit greyscale
         values = np.clip(np.asarray(image, dtype=np.int64), 0, 65535) >> 8
         return PillowImage.fromarray(values.astype(np.uint8)).convert("RGB")
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
     if image.has_transparency_data:
         front = image.convert("RGBA")
         white = PillowImage.new("RGBA", front.size, "white")

@@ -28,7 +28,7 @@ from edge.output import exclusive, publish_file, staging_folder
 from edge.phones import PhoneChoice
 from edge.pictures import NO_PICTURES, Pictures, compared_photos, own_pictures, with_calibration
 from edge.planned import Planned, Planner, auto_row, plan_mixed
-from edge.profile.protocol import LAUNCHES
+from edge.profile.latency import LAUNCHES
 from edge.report.html import write_html
 from edge.report.records import REPORT, Report, TargetReport, environment
 from edge.samples import PhotoSet, photographs

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from quant.ternary import NotTernary, TernaryTensor, ternary_of
+
 _LARGEST = {4: 7, 8: 127}  # bits → the code that the largest weight of a channel has
 _NEIGHBOURS = 2  # in float16, of a quotient of rounded numbers
 
@@ -41,8 +43,19 @@ class CodedTensor:
         return self.codes.astype(np.float32) * _aligned(self.scale, self.codes.ndim)
 
 
+Codes = TernaryTensor | CodedTensor
+
+
+def codes_of(weight: ArrayLike, *, axis: int = 0) -> Codes | None:
+    """Return the codes of 2, 4 or 8 bits that a float weight is, the fewest that hold it, or None if it is none."""
+    try:
+        return ternary_of(weight, axis=axis)
+    except NotTernary:
+        return coded_of(weight, axis=axis)
+
+
 def coded_of(weight: ArrayLike, *, axis: int = 0) -> CodedTensor | None:
-    """Return the codes of the fewest bits that a float weight is, its channels moved to the front; None if it is none.
+    """Return the codes of 4 or 8 bits that a float weight is, its channels moved to the front; None if it is none.
 
     The largest weight of a channel has the largest code, 7 or 127; a channel of zeros has the scale 1. A weight in
     float16 is one if the products round to it.

@@ -20,7 +20,7 @@ import numpy as np
 
 from bench.ternary_peers import Missing, Peer, Prepared, Problem
 from edge.artifact import file_digest
-from edge.profile.protocol import host_name
+from edge.profile.machine import host_name
 from edge.store import cache_root, staging
 
 PACKAGE, VERSION = "llama-cpp-python", "0.3.36"

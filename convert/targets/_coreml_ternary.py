@@ -16,15 +16,14 @@ import numpy as np
 from convert.targets._coreml_edit import exchange, no_origin
 from convert.targets._coreml_plan import WEIGHTED
 from edge.errors import TargetError
-from quant.coded import CodedTensor, coded_of
-from quant.ternary import NotTernary, TernaryTensor, ternary_of
+from quant.coded import Codes, codes_of
+from quant.ternary import NotTernary, TernaryTensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convert.program import Program
 
-Codes = TernaryTensor | CodedTensor
 VECTOR = 5  # weights in a byte of `vector5`
 
 
@@ -177,7 +176,7 @@ def encode_ternary(program: Any, *, sparse: bool = False) -> dict[str, str | int
     counts: Counter[str] = Counter()
     bits = weights = 0
     for weight, axis in _weights(program):
-        tensor = _codes_of(weight.val, axis)
+        tensor = codes_of(weight.val, axis=axis)
         if tensor is None:
             counts["float"] += 1
             continue
@@ -192,13 +191,6 @@ def encode_ternary(program: Any, *, sparse: bool = False) -> dict[str, str | int
     if not weights:
         raise TargetError("coremltools left no ternary weight in the program: it folded something else into all")
     return {**counts, "ternary_bits_per_weight": round(bits / weights, 3)}
-
-
-def _codes_of(weight: NDArray[Any], axis: int) -> Codes | None:
-    try:
-        return ternary_of(weight, axis=axis)
-    except NotTernary:
-        return coded_of(weight, axis=axis)
 
 
 def replace_weight(program: Any, weight: Any, tensor: Codes, axis: int, encode: Encode) -> None:

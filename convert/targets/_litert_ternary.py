@@ -23,13 +23,12 @@ from convert.targets._litert_unfused import input_factors
 from convert.ternary import ternary_layers, weighted_operators
 from edge.artifact import Step
 from edge.errors import Refused
-from quant.coded import CodedTensor, coded_of
-from quant.ternary import NotTernary, TernaryTensor, ternary_of
+from quant.coded import CodedTensor, Codes, codes_of
+from quant.ternary import TernaryTensor
 
 if TYPE_CHECKING:
     from convert.program import Program
 
-Codes = TernaryTensor | CodedTensor
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 # The first versions with a scale a channel for codes between float tensors.
 _VERSIONS = {"FULLY_CONNECTED": 12, "DEQUANTIZE": 5, "MUL": 1}
@@ -122,7 +121,7 @@ class _Editor:
         """Let an operator read codes; what has to be computed for that is appended to `before`. Return the form."""
         weight = int(operator.inputs[1])
         axis = 3 if kind == "DEPTHWISE_CONV_2D" else 0
-        tensor = _codes_of(self._values(weight), axis)
+        tensor = codes_of(self._values(weight), axis=axis)
         if tensor is None and kind == "FULLY_CONNECTED" and trained is not None:
             factors = input_factors(self._values(weight), trained)
             if factors is not None:
@@ -256,13 +255,6 @@ class _Editor:
         code.version = _VERSIONS[kind]
         self._model.operatorCodes.append(code)
         return len(self._model.operatorCodes) - 1
-
-
-def _codes_of(weight: NDArray[np.float32], axis: int) -> Codes | None:
-    try:
-        return ternary_of(weight, axis=axis)
-    except NotTernary:
-        return coded_of(weight, axis=axis)
 
 
 def packed(codes: NDArray[np.int8], bits: int) -> NDArray[np.uint8]:

@@ -25,13 +25,9 @@ from convert.targets._onnx_ternary_forms import (
 )
 from convert.ternary import ternary_layers, weighted_operators
 from edge.artifact import Step
-from quant.coded import CodedTensor, coded_of
-from quant.ternary import NotTernary, TernaryTensor, ternary_of
+from quant.coded import codes_of
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from convert.program import Program
 
 # The first with 2-bit integers. Since opset 20 only GroupNormalization changed its meaning, which the exporter does not
@@ -117,7 +113,7 @@ def _coded(
         return None
     axis = axes.pop()
     values = numpy_helper.to_array(constant)
-    tensor = _codes_of(values, axis)
+    tensor = codes_of(values, axis=axis)
     if tensor is None:
         return None
     biases = {other for other, entry in constants.items() if list(entry.dims) == [len(tensor.codes)]}
@@ -125,13 +121,6 @@ def _coded(
     found = [made for form in forms if (made := form(weight))]
     smallest = min(found, key=lambda made: made.bytes, default=None)
     return smallest if smallest and smallest.bytes < values.nbytes else None
-
-
-def _codes_of(values: NDArray[np.float32], axis: int) -> TernaryTensor | CodedTensor | None:
-    try:
-        return ternary_of(values, axis=axis)
-    except NotTernary:
-        return coded_of(values, axis=axis)
 
 
 def _readers(model: Any) -> dict[str, list[tuple[Any, int]]]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.fx import GraphModule, Node
 
-from convert.export import example_inputs
 from convert.targets._kept import kept_operators
-from convert.targets._unused import drop_unused
+from convert.targets._ternary_graph import export_coded
 from convert.ternary import TernaryLayer, ternary_layers
 from edge.artifact import Step
 from edge.errors import Refused
 from quant.kernels.torch_operators import packed_tensor
-from quant.layers import find_layers
 from quant.ternary import Layout
 
 if TYPE_CHECKING:
@@ -37,7 +34,6 @@ def with_operators(program: Program) -> tuple[ExportedProgram, Step]:
     layers = ternary_layers(program)
     module = program.exported.module(check_guards=False)
     nodes = {node.name: node for node in module.graph.nodes}
-    weighted = sum(1 for layer in find_layers(module.graph) if layer.weight)
     forms: Counter[str] = Counter()
     packed: dict[str, Node] = {}
     for layer in layers:
@@ -50,19 +46,8 @@ def with_operators(program: Program) -> tuple[ExportedProgram, Step]:
             f"the ternary operators are linear layers and ungrouped 2D convolutions, and no ternary weight of "
             f"{program.name} belongs to one; the nearest is ternary with --target executorch-xnnpack"
         )
-    drop_unused(module)
-    module.recompile()
-    with torch.no_grad():
-        exported = torch.export.export(module, example_inputs(program.contract))
-    options: dict[str, str | int | float | bool] = {
-        "kind": "ternary",
-        "layout": LAYOUT,
-        **dict(sorted(forms.items())),
-        "float": weighted - forms.total(),
-        "ternary_layers": len(layers),
-        "activations": "int8 at run time in the ternary operators, a scale for each row or image",
-    }
-    return exported, Step(tool="edge-deployment-kit", version=metadata.version("executorch"), options=options)
+    activations = "int8 at run time in the ternary operators, a scale for each row or image"
+    return export_coded(program, module, forms, layers=len(layers), activations=activations, layout=LAYOUT)
 
 
 def _arguments(node: Node, layer: TernaryLayer) -> tuple[str, tuple[Any, ...]] | None:

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401  # registers the operators of quantized_decomposed
 from torch.fx import GraphModule, Node
 
-from convert.export import example_inputs
 from convert.targets._kept import kept_operators
-from convert.targets._unused import drop_unused
+from convert.targets._ternary_graph import export_coded
 from convert.ternary import TernaryLayer, ternary_layers
 from edge.artifact import Step
 from edge.errors import Refused
-from quant.layers import base_name, find_layers
+from quant.layers import base_name
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -53,7 +51,6 @@ def encode_for_xnnpack(program: Program) -> tuple[ExportedProgram, Step]:
     layers = ternary_layers(program)
     module = program.exported.module(check_guards=False)
     nodes = {node.name: node for node in module.graph.nodes}
-    weighted = sum(1 for layer in find_layers(module.graph) if layer.weight)
     forms: Counter[str] = Counter()
     codes: dict[tuple[str, Form], Node] = {}
     for layer in layers:
@@ -66,18 +63,8 @@ def encode_for_xnnpack(program: Program) -> tuple[ExportedProgram, Step]:
             f"XNNPACK computes with codes in linear layers and in convolutions that are not depthwise only, and no "
             f"ternary weight of {program.name} belongs to one; the nearest that executorch-xnnpack has is int8"
         )
-    drop_unused(module)
-    module.recompile()
-    with torch.no_grad():
-        exported = torch.export.export(module, example_inputs(program.contract))
-    options: dict[str, str | int | float | bool] = {
-        "kind": "ternary",
-        **{name: count for name, count in sorted(forms.items())},
-        "float": weighted - forms.total(),
-        "ternary_layers": len(layers),
-        "activations": "int8 with ranges taken at run time, before layers of codes",
-    }
-    return exported, Step(tool="edge-deployment-kit", version=metadata.version("executorch"), options=options)
+    activations = "int8 with ranges taken at run time, before layers of codes"
+    return export_coded(program, module, forms, layers=len(layers), activations=activations)
 
 
 def form_of(node: Node, layer: TernaryLayer) -> Form:

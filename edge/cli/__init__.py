@@ -18,7 +18,7 @@ from edge.errors import EdgeError, UnknownName
 # name → (module:object, one line for `edge --help`); listing the commands imports none of them
 COMMANDS = {
     "bisect": ("edge.cli.bisect:bisect_command", "Name the first operator at which two artifacts diverge."),
-    "compare": ("edge.cli.compare:compare_command", "Say what changed between two reports or artifacts."),
+    "compare": ("edge.cli.compare:compare_command", "Say what changed between two reports, artifacts or profiles."),
     "compile": ("edge.cli.stages:compile_command", "Compile an exported program for one target."),
     "deploy": ("edge.cli.deploy:deploy_command", "Take a model to verified artifacts for many targets."),
     "doctor": ("edge.cli.doctor:doctor_command", "Say what this machine has and what it lacks."),
@@ -26,11 +26,14 @@ COMMANDS = {
     "fetch": ("edge.cli.fetch:fetch_command", "Bring a model's published weights into the cache."),
     "models": ("edge.cli.lists:models_command", "List the models that the kit knows."),
     "phones": ("edge.cli.phones:phones_command", "List the phones that the kit knows, and the best target for each."),
+    "profile": ("edge.cli.profile:profile_command", "Measure latency, operators, memory and energy on a device."),
     "report": ("edge.cli.report:report_command", "Print deploy reports and render them as one HTML page."),
     "run": ("edge.cli.run:run_command", "Run an artifact on a picture and draw the result."),
     "sdk": ("edge.cli.sdk:sdk_command", "List and install the vendors' SDKs that NPU targets need."),
     "sensitivity": ("edge.cli.sensitivity:sensitivity_command", "Rank a model's layers by what 8 bits cost them."),
+    "serve": ("edge.cli.serve:serve_command", "Serve models over HTTP for what is too heavy for a phone."),
     "targets": ("edge.cli.lists:targets_command", "List the targets and what each of them needs."),
+    "token": ("edge.cli.token:token_command", "Make, list and revoke the tokens of a server's clients."),
     "train": ("edge.cli.train:train_command", "Fine-tune a model's weights so that 8 bits cost less."),
     "verify": ("edge.cli.verify:verify_command", "Execute artifacts and compare them with the eager model."),
 }

@@ -20,7 +20,7 @@ from edge.errors import MissingError
 from edge.phones import find_phone
 from edge.pictures import NO_PICTURES, Pictures
 from edge.pipeline import Wishes, deploy_model
-from edge.profile.protocol import LAUNCHES
+from edge.profile.latency import LAUNCHES
 from edge.report.html import HTML
 from edge.report.records import Report
 from quant.budget import checked_budget, parse_milliseconds, parse_share

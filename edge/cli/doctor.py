@@ -14,6 +14,7 @@ from edge.cli import json_option, print_json
 from edge.report.records import environment
 from edge.sdk import SDKS, Sdk
 from edge.store import RESULTS, cache_root, folder_bytes, prune
+from edge.versions import installed_version
 
 _EXECUTED = {
     "native": "its artifacts run here",
@@ -40,7 +41,7 @@ class Check:
 
 
 def checks() -> list[Check]:
-    """Look at the interpreter, the clients, the cache, every target family and every SDK."""
+    """Look at the interpreter, the clients and compilers, the cache, every target family and every SDK."""
     here = environment()
     npm = shutil.which("npm")
     rows = [
@@ -50,11 +51,31 @@ def checks() -> list[Check]:
             "npm", npm is not None, npm or "not installed",
             "only blazepose-lite and blazepose-heavy need it: apt-get install npm (Debian), brew install node (macOS)",
         ),
+        _client("adb", "edge profile --device adb needs it: apt-get install adb, brew install android-platform-tools"),
+        _client("ssh", "edge profile --device ssh:HOST needs it: apt-get install openssh-client"),
+        _client("c++", "ternary kernels and edge profile --harness native need it: apt-get install g++"),
+        _client("aarch64-linux-gnu-g++", "ExecuTorch on phones and boards is profiled with what it compiles: "
+                "apt-get install g++-aarch64-linux-gnu"),
+        _package("ray", "edge serve", "server"),
+        _package("httpx", "edge.client and edge verify --server", "client"),
         _cache(),
     ]  # fmt: skip
     rows += [_family(name, members) for name, members in families().items()]
     rows += [_sdk(entry) for entry in SDKS.values()]
     return rows
+
+
+def _client(name: str, mend: str) -> Check:
+    """Look for a program that single commands need."""
+    found = shutil.which(name)
+    return Check(name, found is not None, found or "not installed", mend, optional=True)
+
+
+def _package(name: str, user: str, extra: str) -> Check:
+    """Look for a Python package that single commands need."""
+    version = installed_version(name)
+    mend = f"{user} needs it: pip install 'edge-deployment-kit[{extra}]'"
+    return Check(name, bool(version), version or "not installed", mend, optional=True)
 
 
 def _cache() -> Check:

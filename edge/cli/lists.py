@@ -31,6 +31,7 @@ def models_command(as_json: bool) -> None:
         {
             "name": model.name,
             "task": model.contract.task,
+            "runs": model.runs,
             "input": "x".join(map(str, model.contract.inputs[0].shape)),
             "weights": _weights(model),
             "licence": model.licence,
@@ -41,7 +42,7 @@ def models_command(as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    table = Table("model", "task", "input", "weights", "licence", "what it is", header_style="bold")
+    table = Table("model", "task", "meant for", "input", "weights", "licence", "what it is", header_style="bold")
     for row in rows:
         table.add_row(*row.values())
     _print(table)

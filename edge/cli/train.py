@@ -113,7 +113,7 @@ def _describe(report: TrainReport) -> None:
     loss = report.loss
     progress(f"loss     simulated {report.recipe.precision}: {loss.before:.5f} before, {loss.after:.5f} after")
     if loss.after >= loss.before:
-        progress("warning  the loss did not fall: the trained weights are no better in 8 bits than the given ones")
+        progress("warning  the loss did not fall: rounded, the trained weights are no better than the given ones")
     if (ladder := report.ladder) is not None:
         weights = ", ".join(f"{count:,} {name}" for name, count in ladder.weights.items())
         progress(f"weights  {weights}; {report.trained - sum(ladder.weights.values()):,} numbers stay in float")

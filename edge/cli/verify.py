@@ -12,12 +12,13 @@ import click
 
 from convert.build import verify_in_child
 from convert.header import read_header
-from convert.infer import kept_contract
 from convert.keys import ModelRequest
 from convert.tail_step import restore_tails
 from edge.artifact import Artifact, Parity, check_files, read_manifest
 from edge.cli import json_option, print_json, progress
+from edge.cli.agree import ServerOptions, agree_all
 from edge.cli.options import is_own, model_options, model_request
+from edge.cli.parity import parity_lines
 from edge.errors import EdgeError, MissingError, TargetError, UsageError
 from edge.pipeline import prepare_request
 from edge.store import command_log
@@ -26,14 +27,38 @@ from edge.zoo import MODELS
 
 @click.command("verify")
 @click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", help="The model it was made from, if that was not a zoo model: file.py:function or a .pt2.")
+@click.option(
+    "--model",
+    help="The model it was made from, if that was not a zoo model: file.py:function or a .pt2. With --server, the "
+    "model's name there, if it is another than the artifact's.",
+)
+@click.option("--server", metavar="URL", help="Compare with the answers of this server instead of the eager model.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="With --server: a file that holds its token.")
+@click.option("--ca-file", type=click.Path(path_type=Path), help="With --server: certificates to trust, and no others.")
+@click.option(
+    "--as-pictures", is_flag=True, help="With --server: send PNG and not tensors, to compare its preprocessing too."
+)
 @model_options
 @json_option
-def verify_command(artifacts: tuple[Path, ...], model: str | None, as_json: bool, **options: Any) -> int:
-    """Execute each ARTIFACT again and compare it with the eager fp32 model on real inputs."""
+def verify_command(
+    artifacts: tuple[Path, ...],
+    model: str | None,
+    server: str | None,
+    token_file: Path | None,
+    ca_file: Path | None,
+    as_pictures: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Execute each ARTIFACT again and compare it with the eager fp32 model, or with a server, on real inputs."""
     found = [read_manifest(folder) for folder in artifacts]
     for artifact in found:
         check_files(artifact)
+    if server is not None:
+        asked = ServerOptions(server, model, token_file, ca_file, as_pictures)
+        return agree_all(found, asked, options, as_json=as_json)
+    if token_file or ca_file or as_pictures:
+        raise UsageError("--token-file, --ca-file and --as-pictures go with --server URL")
     requests = [request_for(artifact, model, options) for artifact in found]
     log = command_log("verify")
     rows: list[tuple[Artifact, Parity]] = []
@@ -64,7 +89,7 @@ def request_for(artifact: Artifact, model: str | None, options: Mapping[str, Any
         )
     request = model_request(model or name, **options)
     if request.contract is None and is_own(request.model):
-        contract = restore_tails(kept_contract(artifact.manifest), artifact.manifest.steps)
+        contract = restore_tails(artifact.manifest.contract, artifact.manifest.steps)
         # A channels-last artifact may be of a channels-first model: the model's own contract or --input must say.
         if all(spec.layout != "NHWC" for spec in (*contract.inputs, *contract.outputs)):
             return dataclasses.replace(request, contract=contract)
@@ -87,13 +112,4 @@ def describe(artifact: Artifact, parity: Parity) -> str:
     """Return a result as a few lines of text."""
     word = "passed" if parity.passed else "unverified" if parity.mode == "unverified" else "DIFFERS"
     lines = [f"{artifact.root}: {word} ({parity.mode}, {parity.inputs} inputs)"]
-    for output in parity.outputs:
-        lines.append(
-            f"  {output.name}: max abs {output.max_abs:.3g} of {output.scale:.3g}, "
-            f"PSNR {output.psnr_db:.1f} dB, cosine {output.cosine:.7f}"
-        )
-    if parity.task:
-        lines.append(f"  {parity.task.metric} {parity.task.value:.4f} (limit {parity.task.limit:g})")
-    if parity.reason:
-        lines.append(f"  {parity.reason}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *parity_lines(parity.outputs, parity.task, parity.reason)])

@@ -8,7 +8,6 @@ another round follows.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from edge.train.loop import Distances
 from edge.train.recipe import TrainingRecipe
@@ -20,36 +19,23 @@ _SHARE = 0.25  # of the layers that can climb, at a time
 _TOP = max(RUNGS)
 
 
-@dataclass(frozen=True, slots=True)
-class Climb:
-    """Say how many layers went up, and how many stand below the top now."""
-
-    raised: int
-    left: int
-
-
 def round_end(recipe: TrainingRecipe, climbs: int) -> int:
     """Return the step at which the round after so many climbs ends: later rounds are half as long as the first."""
-    return recipe.steps + climbs * later_steps(recipe)
+    return recipe.steps + climbs * recipe.later_steps
 
 
-def later_steps(recipe: TrainingRecipe) -> int:
-    """Return the steps of a round after the first."""
-    return max(1, recipe.steps // 2)
-
-
-def climb(distances: Distances) -> Climb:
-    """Put the layers up a rung that gain most by it; none if all are at the top."""
+def climb(distances: Distances) -> int:
+    """Put the layers up a rung that gain most by it, and return how many: 0 if all are at the top."""
     candidates = [part for part in roundings(distances.pair.student) if part.rung < _TOP]
     if not candidates:
-        return Climb(0, 0)
+        return 0
     before = _distance(distances)
     gains = [before - _if_raised(distances, part) for part in candidates]
     count = max(1, math.ceil(_SHARE * len(candidates)))
     chosen = sorted(range(len(candidates)), key=lambda i: gains[i], reverse=True)[:count]
     for index in chosen:
         _raise(candidates[index])
-    return Climb(count, sum(part.rung < _TOP for part in candidates))
+    return count
 
 
 def _if_raised(distances: Distances, part: TernaryRounding) -> float:

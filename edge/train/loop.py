@@ -73,7 +73,7 @@ def learning_rate(recipe: TrainingRecipe, step: int) -> float:
     """
     steps, largest = recipe.steps, recipe.lr
     if step >= steps:
-        steps, largest = max(1, recipe.steps // 2), recipe.lr / 2
+        steps, largest = recipe.later_steps, recipe.lr / 2
         step = (step - recipe.steps) % steps
     rise = max(1, round(recipe.warmup * steps))
     if step < rise:

@@ -36,6 +36,11 @@ class TrainingRecipe(_Record, kw_only=True):
     seed: int = 0
     max_drop: float | None = None
 
+    @property
+    def later_steps(self) -> int:
+        """Return the steps of a round after the first."""
+        return max(1, self.steps // 2)
+
 
 class DataRecord(_Record, kw_only=True):
     """Say which pictures were trained on and which the losses were measured on."""

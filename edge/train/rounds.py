@@ -54,10 +54,10 @@ class Training:
             metric, value, _ = self._score()
             if value >= 1.0 - allowed:
                 return state.climbs
-            climbed = climb(self.distances)
-            if not climbed.raised:
+            raised = climb(self.distances)
+            if not raised:
                 return state.climbs
-            self.say(f"ladder   {metric} {value:.4f} misses the budget: {climbed.raised} layers go up a rung")
+            self.say(f"ladder   {metric} {value:.4f} misses the budget: {raised} layers go up a rung")
             student = self.distances.pair.student
             state = replace(state, student=student.state_dict(), climbs=state.climbs + 1)
             if self.fabric.is_global_zero:

@@ -62,15 +62,16 @@ def executorch_library() -> Path:
     return library
 
 
-def foreign_executorch(machine: Literal["x86_64", "aarch64"]) -> Path:
+def foreign_executorch(machine: Literal["x86_64", "aarch64"], again: str = "make test") -> Path:
     """Return the folder of the executorch package for another machine, of the installed version, fetched once.
 
-    Its headers and libraries are for compiling and emulating only. Raises MissingError without executorch or network.
+    Its headers and libraries are for compiling, for devices and for emulation; `again` is the command that an error
+    tells to repeat. Raises MissingError without executorch or network.
     """
     executorch_root()
     source = Package(registry="pypi", package="executorch", version=installed_version("executorch"), machine=machine)
     folder = cache_root() / "packages" / f"executorch-{source.version}-{machine}-unpacked"
-    with package_archive(source, "make test") as archive:
+    with package_archive(source, again) as archive:
         if not folder.is_dir():
             with staging(folder.parent) as temporary, zipfile.ZipFile(archive) as wheel:
                 wanted = ("executorch/include/", "executorch/lib/")

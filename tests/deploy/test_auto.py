@@ -15,7 +15,7 @@ from edge.cli.deploy import deploy_command, exit_code
 from edge.contract import Contract, Postprocess, Preprocess, TensorSpec
 from edge.errors import EdgeError, UsageError
 from edge.images import read_image, write_image
-from edge.profile.protocol import Latency
+from edge.profile.latency import Latency
 from edge.report.records import read_report
 from edge.report.sensitivity import read_sensitivity
 
@@ -107,7 +107,7 @@ def measure_here(job):
 def simulated(monkeypatch, tmp_path, photos):
     """A target `simulated-cpu`, a runtime for it, jobs in this process, and photographs that are at hand."""
     from convert.targets import TARGETS, Target
-    from edge.runtimes import RUNTIMES
+    from edge.runtimes import RUNTIMES, Runtime
     from edge.samples import PhotoSet
 
     target = Target(
@@ -117,7 +117,7 @@ def simulated(monkeypatch, tmp_path, photos):
     TARGETS._discover()
     RUNTIMES._discover()
     monkeypatch.setitem(TARGETS._entries, target.id, target)
-    monkeypatch.setitem(RUNTIMES._entries, "simulated", SimulatedSession)
+    monkeypatch.setitem(RUNTIMES._entries, "simulated", Runtime(SimulatedSession))
     monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
     for name in ("convert.build", "convert.evaluate", "convert.expect", "convert.sensitivity", "convert.plan"):
         monkeypatch.setattr(importlib.import_module(name), "run_job", run_here)
@@ -133,7 +133,7 @@ def simulated(monkeypatch, tmp_path, photos):
     monkeypatch.setattr("edge.pictures.sample_photos", lambda: photos[:1])
 
     def timed(precision_ms):
-        def measure(artifact, log, *, launches):
+        def measure(artifact, *, launches):
             from edge.artifact import read_manifest
 
             ms = precision_ms[read_manifest(artifact).manifest.precision]

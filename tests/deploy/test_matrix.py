@@ -1,16 +1,18 @@
-"""Every model of the zoo to every target: made, executed, compared. Parametrised by the registries."""
+"""Every model that is meant for a device to every target: made, executed, compared. Parametrised by the registries."""
 
 import pytest
 import torch
 from matrix import MODES, SMALLEST, deploy_everywhere, deploy_to, targets_for
 
-from edge.zoo import MODELS
+from edge.zoo import MODELS, device_models
 
 # Siblings of models that `make test` takes to every target; `make test-all` takes these there too.
 SIBLINGS = ("blazepose-heavy", "blazepose-lite", "deeplabv3-mobilenet-v3-large", "selfie-segmentation-landscape")
 CORE = ("executorch-xnnpack", "litert-cpu", "onnx-cpu", "coreml", "mediapipe-task")  # `make test` takes all to these
 ONLY_SMALLEST = {True: pytest.mark.slow, False: pytest.mark.full}
-EVERY = [pytest.param(name, marks=pytest.mark.full if name in SIBLINGS else pytest.mark.slow) for name in MODELS]
+EVERY = [
+    pytest.param(name, marks=pytest.mark.full if name in SIBLINGS else pytest.mark.slow) for name in device_models()
+]
 
 
 @pytest.fixture
@@ -35,14 +37,14 @@ def test_a_model_reaches_the_core_targets_in_fp32(edge, checkpoint, tmp_path, na
     deploy_to(edge, name, "fp32", checkpoint(name), tmp_path / "out", targets)
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=ONLY_SMALLEST[n == SMALLEST]) for n in MODELS])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=ONLY_SMALLEST[n == SMALLEST]) for n in device_models()])
 def test_a_model_reaches_the_other_targets_in_fp32(edge, checkpoint, tmp_path, name):
     targets = [target for target in targets_for(name) if target.id not in CORE and "fp32" in target.precisions]
     deploy_to(edge, name, "fp32", checkpoint(name), tmp_path / "out", targets)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", device_models())
 def test_a_model_reaches_every_target_in_fp16(edge, checkpoint, tmp_path, name):
     deploy_everywhere(edge, name, "fp16", checkpoint(name), tmp_path / "out")
 

@@ -7,7 +7,7 @@ from matrix import MODES, SMALLEST, check_row, deploy_to, targets_for
 from bench.networks import trained_network
 from convert.targets import families
 from edge.artifact import read_manifest
-from edge.zoo import MODELS
+from edge.zoo import MODELS, device_models
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def trained(tmp_path, photos):
 
 @pytest.mark.full
 @pytest.mark.parametrize("precision", ["int8", "w8a16"])
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", device_models())
 def test_a_model_reaches_qualcomms_emulator_in_8_bits(edge, trained, tmp_path, name, precision):
     targets = [target for target in targets_for(name, ("npu",)) if target.execution == "emulated"]
     targets = [target for target in targets if (target.family, precision) != ("litert-qualcomm", "w8a16")]
@@ -34,7 +34,7 @@ def test_a_model_reaches_qualcomms_emulator_in_8_bits(edge, trained, tmp_path, n
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", device_models())
 def test_a_model_compiles_for_ethos_u(edge, trained, tmp_path, name):
     flags = ["--target", "litert-ethos-u:u65-512", "--target", "executorch-ethos-u:u85-256", "--precision", "int8"]
     done = edge("deploy", name, *trained(name), *flags, "--launches", 0, "--out", "out", "--json", timeout=1800)

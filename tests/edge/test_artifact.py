@@ -18,6 +18,7 @@ from edge.artifact import (
 )
 from edge.contract import TensorSpec
 from edge.errors import InputError
+from edge.profile.reading import profile_schema
 from edge.report.records import report_schema
 
 
@@ -89,7 +90,7 @@ def test_records_are_frozen(tmp_path):
         make(tmp_path).manifest.model = "other"
 
 
-@pytest.mark.parametrize("schema", [manifest_schema(), report_schema()])
+@pytest.mark.parametrize("schema", [manifest_schema(), report_schema(), profile_schema()])
 def test_schemas_are_valid_and_close_every_object(schema):
     jsonschema.Draft202012Validator.check_schema(schema)
     objects = [entry for entry in schema["$defs"].values() if "properties" in entry]
@@ -99,7 +100,8 @@ def test_schemas_are_valid_and_close_every_object(schema):
 
 def test_the_schemas_on_disk_are_those_of_the_types(request):
     folder = request.config.rootpath / "schema"
-    for name, schema in (("manifest", manifest_schema()), ("report", report_schema())):
+    of_the_types = {"manifest": manifest_schema(), "report": report_schema(), "profile": profile_schema()}
+    for name, schema in of_the_types.items():
         assert msgspec.json.decode((folder / f"{name}.schema.json").read_bytes()) == msgspec.json.decode(
             encode_json(schema)
         ), "run `make schema`"

@@ -22,6 +22,7 @@ HEAVY = (
     "PIL",
     "rich",
 )
+GROUPS = {"sdk": ("list", "install"), "token": ("new", "list", "revoke")}
 
 
 def edge(*arguments, **options):
@@ -49,7 +50,13 @@ def test_help_lists_every_command_and_imports_nothing_heavy():
         assert name in done.stdout
 
 
-@pytest.mark.parametrize("name", [*sorted(COMMANDS.keys() - {"sdk"}), "sdk list", "sdk install"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sorted(COMMANDS.keys() - GROUPS.keys()),
+        *(f"{group} {word}" for group, words in GROUPS.items() for word in words),
+    ],
+)
 def test_every_command_explains_itself(name):
     done = edge(*name.split(), "--help")
     assert done.returncode == 0
@@ -101,7 +108,7 @@ def test_any_error_of_the_system_is_one_line(monkeypatch, capsys):
 
 
 def test_models_and_targets_are_listed_as_text_and_json():
-    for name, key in (("models", "name"), ("targets", "family")):
+    for name, key in (("models", "name"), ("models", "runs"), ("targets", "family")):
         text, rows = edge(name), json.loads(edge(name, "--json").stdout)
         assert text.returncode == 0
         assert all(row[key] in text.stdout for row in rows)

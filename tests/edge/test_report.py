@@ -13,7 +13,8 @@ from edge.cli.table import print_reports, print_sensitivity
 from edge.errors import InputError
 from edge.evaluation import Evaluation
 from edge.images import write_image
-from edge.profile.protocol import Latency, bootstrap_interval
+from edge.profile.latency import Latency
+from edge.profile.statistics import bootstrap_interval
 from edge.report.html import write_html, write_sensitivity
 from edge.report.plot import HEIGHT, WIDTH, plot
 from edge.report.records import CandidateReport, Report, TargetReport, environment, read_report, report_schema

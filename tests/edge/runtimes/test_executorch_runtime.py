@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from convert.compile import compile_program
 from convert.export import export
 from convert.program import Model
-from convert.targets import TARGETS
-from edge.artifact import Artifact, Manifest, Source, list_files
+from edge.artifact import Artifact, Source
 from edge.contract import Contract, TensorSpec
 from edge.errors import InputError, TargetError
 from edge.runtimes import open_session
@@ -32,14 +32,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, nn.Module]
     module = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())
     contract = Contract(inputs=(TensorSpec(name="image", shape=(1, 3, 8, 8), layout="NCHW"),))
     model = Model("tiny", module, contract, Source(sha256="0" * 64))
-    folder = tmp_path_factory.mktemp("tiny")
-    compiled = TARGETS["executorch-xnnpack"].compile(export(model), "fp32", folder)
-    manifest = Manifest(
-        model="tiny", task="tensors", target="executorch-xnnpack", precision="fp32", files=list_files(folder),
-        inputs=compiled.inputs, outputs=compiled.outputs, steps=compiled.steps,
-        source=model.source, needs=compiled.needs,
-    )  # fmt: skip
-    return Artifact(folder, manifest), module
+    return compile_program(export(model), "executorch-xnnpack", "fp32", tmp_path_factory.mktemp("tiny")), module
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
