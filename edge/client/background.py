@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 _LOOKUPS = 2  # threads that resolve names; a lookup cannot be interrupted
+_opened: ContextVar[list[asyncio.BaseTransport] | None] = ContextVar("_opened", default=None)
+
+
+@contextlib.contextmanager
+def noting_connections() -> Iterator[list[asyncio.BaseTransport]]:
+    """Collect the connections that the block, and the tasks it starts, open on a loop of `Background`'s.
+
+    A request that is cancelled just when its connection is made is not given it by anyio, and then nobody closes it.
+    """
+    opened: list[asyncio.BaseTransport] = []
+    token = _opened.set(opened)
+    try:
+        yield opened
+    finally:
+        _opened.reset(token)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop that tells who asked for a connection of every one it made."""
+
+    async def create_connection(self, *arguments: Any, **others: Any) -> Any:
+        transport, protocol = await super().create_connection(*arguments, **others)
+        opened = _opened.get()
+        if opened is not None:
+            opened.append(transport)
+        return transport, protocol
 
 
 class Background:
     """A loop that runs from here to `close`; its thread is a daemon, so that a forgotten one ends with the process."""
 
     def __init__(self, name: str) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = _Loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 

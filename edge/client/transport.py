@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edge.client.background import noting_connections
 from edge.client.endpoint import Endpoint
 from edge.client.errors import Cut, Unreachable
 from edge.errors import MissingError, UsageError
@@ -104,12 +105,22 @@ class Transport:
             extensions={"trace": wire.trace},
         )
         async with _named_errors(self._endpoint, wire):
-            answer = await client.send(request, stream=True)
+            answer = await self._sent(client, request, wire)
             try:
                 return await self._read(answer)
             finally:
                 await answer.aclose()
                 wire.ended = now_ms()
+
+    async def _sent(self, client: httpx.AsyncClient, request: httpx.Request, wire: Wire) -> httpx.Response:
+        """Send a request; a connection that was made for it, but not used before it was cancelled, is closed."""
+        with noting_connections() as opened:
+            try:
+                return await client.send(request, stream=True)
+            except BaseException:
+                for connection in opened if wire.sending is None else ():
+                    connection.abort()  # type: ignore[attr-defined]  # every connection of a loop has it
+                raise
 
     async def _read(self, answer: httpx.Response) -> Reply:
         """Read an answer as it streams in, and stop as soon as it is above the limit."""

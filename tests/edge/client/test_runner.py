@@ -69,8 +69,8 @@ def test_tensors_both_ways(artifact: Artifact, server: Served) -> None:
 def test_the_deadline_travels_as_a_duration_and_metadata_is_asked_for_once(artifact: Artifact, server: Served) -> None:
     with make(artifact, server.url) as runner:
         for _ in range(3):
-            runner(picture(), deadline_ms=4000)
-        runner(picture())
+            runner(picture(), deadline_ms=4000, mode="only-server")  # so that no hedge is faster on a busy machine
+        runner(picture(), mode="only-server")
     assert server.conduct.questions == 1
     timeouts = [request.timeout_us for request in server.conduct.requests]
     assert all(timeout is not None and 1_000_000 < timeout <= 4_000_000 for timeout in timeouts[:3])
@@ -120,10 +120,9 @@ def test_another_model_on_the_server_is_noticed(artifact: Artifact) -> None:
 def test_a_hedge_answers_and_the_request_is_closed(artifact: Artifact, server: Served, proxy: Proxy) -> None:
     with make(artifact, proxy.url) as runner:
         for _ in range(3):
-            runner(picture(), deadline_ms=5000)
+            runner(picture(), mode="only-server")
             runner(picture(), mode="only-on-device")
         server.conduct.delay_s = 30.0
-        before = server.conduct.finished  # a hedge may have been faster than one of the three
         answer = runner(picture(), deadline_ms=4000)
         assert answer.decision.hedge_after_ms is not None
         assert answer.ran_on == "device"
@@ -133,7 +132,7 @@ def test_a_hedge_answers_and_the_request_is_closed(artifact: Artifact, server: S
         }
         _eventually(lambda: proxy.faults.open == 0)
         assert answer.total_ms < 4000
-    assert server.conduct.finished == before
+    assert server.conduct.finished == 3
 
 
 def test_a_device_that_fails_is_replaced(artifact: Artifact, server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
