@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import psutil
@@ -30,9 +30,12 @@ from edge.serve.requests import encode_request
 from edge.serve.wire import Message, Tensor
 from edge.server.config import ModelConfig
 from edge.server.engine import Engine, open_engine
+from edge.zoo import MODELS
 
 LONE = "blazepose-detector"  # 1 × 3 × 224 × 224 floats are 602,112 bytes; its graph takes one row
-BATCHED = "selfie-segmentation"  # rows are computed together
+QUICK = "selfie-segmentation"  # its rows are computed together, and so are those of the next
+SLOW = "deeplabv3-mobilenet-v3-large"  # more than 20 ms a row, random weights; answers of 5.5 MB
+SINGLE = "blazepose-heavy"  # more than 20 ms too, row by row, for its graph takes one; answers of 0.3 MB
 THREADS = 1  # of the model, so that the second core is left to the server and to who asks it
 BATCH = 8
 CLIENTS = 32
@@ -64,13 +67,20 @@ def measure(turns: int, seconds: float, minutes: float, out: Path) -> dict[str, 
         subject = Subject.of(LONE, "scores")
         found["lone_bytes"] = len(subject.message.body)
         found |= asyncio.run(latencies(subject, url, turns))
-    subject = Subject.of(BATCHED)
-    found["batched_bytes"] = len(subject.message.body)
-    with served(out, BATCHED, replicas=1) as (url, process):
-        found["bare_batched"], found["served"] = in_turns(subject, url, seconds)
-        found["long"] = asyncio.run(long_run(subject, url, 0.8 * found["served"]["per_second"], minutes, process))
-    with served(out, BATCHED, replicas=2) as (url, _):
-        found["served_2"] = asyncio.run(throughput(subject, url, seconds))
+    subject = Subject.of(SLOW)
+    found["slow_bytes"] = len(subject.message.body)
+    with served(out, SLOW, replicas=1) as (url, _):
+        found["slow_bare"], found["slow"] = in_turns(subject, url, seconds)
+    with served(out, SLOW, replicas=2) as (url, _):
+        found["slow_2"] = asyncio.run(throughput(subject, url, seconds))
+    subject = Subject.of(SINGLE)
+    with served(out, SINGLE, replicas=1) as (url, _):
+        found["single_bare"], found["single"] = in_turns(subject, url, seconds)
+    subject = Subject.of(QUICK)
+    found["quick_bytes"] = len(subject.message.body)
+    with served(out, QUICK, replicas=1) as (url, process):
+        found["quick_bare"], found["quick"] = in_turns(subject, url, seconds)
+        found["long"] = asyncio.run(long_run(subject, url, 0.8 * found["quick"]["per_second"], minutes, process))
     return found
 
 
@@ -85,7 +95,8 @@ class Subject:
     @classmethod
     def of(cls, model: str, *outputs: str) -> Subject:
         """Load a model as its replica does."""
-        engine = open_engine(ModelConfig(source=model, cpus=THREADS, max_batch=BATCH))
+        weights: Literal["", "random"] = "" if MODELS[model].graph is not None else "random"
+        engine = open_engine(ModelConfig(source=model, cpus=THREADS, max_batch=BATCH, weights=weights))
         spec = engine.contract.inputs[0]
         row = np.random.default_rng(0).random(spec.shape).astype(np.float32)
         return cls(engine, {spec.name: row}, encode_request([Tensor.of(spec.name, row)], outputs=outputs))
@@ -204,32 +215,41 @@ def _latency(shots: list[Shot]) -> dict[str, float]:
 
 def table(found: dict[str, Any]) -> str:
     """Return the findings as Markdown."""
-    served_1, served_2, long = found["served"], found["served_2"], found["long"]
-    added, share = found["added_ms"], served_1["per_second"] / found["bare_batched"]
+    slow, slow_2, quick, long = found["slow"], found["slow_2"], found["quick"], found["long"]
+    added = found["added_ms"]
     before, after = long["memory_mb"]
     rows = [
         (f"{LONE}, one call, bare", f"{found['bare_ms']:.2f} ms"),
         (f"{LONE}, one call, served", f"{found['served_ms']:.2f} ms"),
         ("what the server adds", f"**{added[0]:.2f} ms** (p90 {added[1]:.2f}, p99 {added[2]:.2f})"),
-        (f"{BATCHED}, batches of {BATCH}, bare", f"{found['bare_batched']:.2f} a second"),
-        (f"{CLIENTS} clients, 1 replica", f"{served_1['per_second']:.2f} a second, **{share:.0%}** of bare batches"),
-        (f"{CLIENTS} clients, 2 replicas", f"{served_2['per_second']:.2f} a second, "
-         f"{served_2['per_second'] / served_1['per_second']:.2f} × one"),
+        (f"{SLOW}, batches of {BATCH}, bare", f"{found['slow_bare']:.2f} a second"),
+        (f"{CLIENTS} clients, 1 replica", _of_bare(slow, found["slow_bare"])),
+        (f"{CLIENTS} clients, 2 replicas", f"{slow_2['per_second']:.2f} a second, "
+         f"{slow_2['per_second'] / slow['per_second']:.2f} × one"),
+        (f"{SINGLE}, row by row, bare", f"{found['single_bare']:.2f} a second"),
+        (f"{CLIENTS} clients, 1 replica", _of_bare(found["single"], found["single_bare"])),
+        (f"{QUICK}, batches of {BATCH}, bare", f"{found['quick_bare']:.2f} a second"),
+        (f"{CLIENTS} clients, 1 replica", _of_bare(quick, found["quick_bare"])),
         (f"{long['minutes']:g} minutes at 80 %", f"{long['requests']} requests, {long['errors']:.0f} errors, median "
          f"{long['median_ms']:.0f} ms, p99 {long['p99_ms']:.0f} ms"),
         ("memory of all processes meanwhile", f"{before:.0f} → {after:.0f} MB"),
     ]  # fmt: skip
     lines = [
         f"{found['machine']}, {found['date']}; models with {THREADS} thread; requests of "
-        f"{found['lone_bytes'] / 1e3:.0f} KB ({LONE}) and {found['batched_bytes'] / 1e3:.0f} KB ({BATCHED}).",
+        f"{found['lone_bytes'] / 1e3:.0f} KB ({LONE}) and {found['slow_bytes'] / 1e3:.0f} KB (the others).",
         "",
         "| | |",
         "| --- | --- |",
         *(f"| {name} | {value} |" for name, value in rows),
         "",
-        arithmetic(served_1["per_second"]),
+        arithmetic(quick["per_second"]),
     ]
     return "\n".join(lines)
+
+
+def _of_bare(served_found: dict[str, float], bare: float) -> str:
+    share = served_found["per_second"] / bare
+    return f"{served_found['per_second']:.2f} a second, **{share:.0%}** of bare"
 
 
 def arithmetic(per_second: float) -> str:
@@ -238,7 +258,7 @@ def arithmetic(per_second: float) -> str:
     replicas = 1000 * each / (0.8 * per_second)
     return (
         f"Arithmetic, not measured: if a phone sends one request in ten seconds, 1,000 phones send {1000 * each:.0f} a "
-        f"second. At 80 % load that is {math.ceil(replicas)} replicas of one thread, so a node of "
+        f"second. At 80 % load that is {math.ceil(replicas)} replicas of {QUICK} with one thread, so a node of "
         f"{math.ceil(replicas) + 2} such cores, and {1000 * each * 0.8:.0f} MB a second of its network, or a tenth of "
         f"it as JPEG. A million phones are {math.ceil(1000 * replicas):,} replicas on CPUs: what a GPU, which was not "
         "measured, is for."

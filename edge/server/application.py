@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -17,14 +16,13 @@ from ray import serve
 from ray.serve import Application
 from starlette.types import ASGIApp
 
-from edge.serve.errors import ServeError
 from edge.serve.limits import Limits
-from edge.server.batch import Answer, Job, Outcome, run_batch
 from edge.server.config import ModelConfig
 from edge.server.engine import open_engine, versioned
 from edge.server.gate import Gate, open_gate
 from edge.server.index import index_app
 from edge.server.logs import observer
+from edge.server.queue import BatchQueue
 from edge.server.service import ModelService, Served
 from edge.server.web import model_app
 
@@ -51,35 +49,18 @@ class Replica:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         told = msgspec.convert(settings, ReplicaSettings)
-        self._engine = open_engine(told.model)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._turn = asyncio.Lock()
-        self._together.set_max_batch_size(told.model.max_batch)
-        self._together.set_batch_wait_timeout_s(told.model.batch_wait_ms / 1e3)
+        model = told.model
+        self._engine = open_engine(model)
+        self._queue = BatchQueue(self._engine, model.max_batch, model.batch_wait_ms / 1e3, time.monotonic)
         served = Served(
-            self._engine.contract, versioned(self._engine.metadata, told.versions), self._engine.weights, told.model
+            self._engine.contract, versioned(self._engine.metadata, told.versions), self._engine.weights, model
         )
         gate = open_gate(told.tokens)
-        self.service = ModelService(served, self._infer, gate.admit, told.limits)
-        self._sharing = asyncio.get_running_loop().create_task(_share(gate, told.model))
+        self.service = ModelService(served, self._queue.run, gate.admit, told.limits)
+        self._sharing = asyncio.get_running_loop().create_task(_share(gate, model))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return model_app(self.service, observer())
-
-    @serve.batch(max_batch_size=1, batch_size_fn=lambda jobs: sum(job.rows for job in jobs))
-    async def _together(self, jobs: list[Job]) -> list[Outcome]:
-        return await run_batch(self._engine, jobs, self._thread)
-
-    async def _infer(self, job: Job) -> Answer:
-        outcome: Outcome
-        if self._engine.batched:
-            outcome = await self._together(job)
-        else:  # nothing is gained by waiting for others: one after the other, each answered as soon as it is done
-            async with self._turn:
-                (outcome,) = await run_batch(self._engine, [job], self._thread)
-        if isinstance(outcome, ServeError):
-            raise outcome
-        return outcome
 
 
 async def _share(gate: Gate, model: ModelConfig) -> None:

@@ -67,6 +67,7 @@ def serving_environment() -> dict[str, str]:
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "65536",
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "MALLOC_ARENA_MAX": "1",  # of glibc: the event loop's large answers are not faulted in again for each request
         "RAY_worker_niceness": "0",  # 15 is Ray's: replicas answer people, they are no batch jobs
     }
 

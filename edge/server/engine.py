@@ -6,6 +6,8 @@ Weights come from safetensors, from `.pth` files of which only tensors are read,
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import os
 import time
@@ -24,6 +26,7 @@ from edge.errors import InputError, MissingError, Refused
 from edge.runtimes import open_session, runtime_of
 from edge.serve.metadata import ModelMetadata, declare
 from edge.server.config import ModelConfig
+from edge.server.memory import keep_freed_memory
 from edge.threads import VARIABLE
 from edge.zoo import MODELS
 
@@ -63,6 +66,7 @@ def open_engine(config: ModelConfig) -> Engine:
     weights or a GPU are absent.
     """
     os.environ[VARIABLE] = str(max(1, math.ceil(config.cpus)))
+    keep_freed_memory()
     if (Path(config.source) / "manifest.json").is_file():
         return _open_artifact(config, read_manifest(Path(config.source)))
     if config.source not in MODELS and not config.source.endswith(".pt2"):
@@ -150,7 +154,8 @@ def _is_batched(contract: Contract, run: Run) -> bool:
     if time.perf_counter() - begin_s > _SLOW_S:
         return False
     try:
-        together = run(two)
+        with contextlib.redirect_stderr(io.StringIO()):  # torch.fx prints the graph's line that failed
+            together = run(two)
     except Exception:  # whatever a graph raises whose shapes are fixed
         return False
     return all(
