@@ -9,12 +9,13 @@ DEMO_TARGETS := --target executorch-xnnpack --target litert-cpu --target onnx-cp
 
 PROFILED := executorch-xnnpack litert-cpu onnx-cpu
 
-.PHONY: help setup system demo check test test-all bench bench-ternary bench-profile bench-serving quantization schema lock clean
+.PHONY: help setup system demo check test test-all test-apps apps-tools bench bench-ternary bench-profile bench-serving quantization schema lock clean
 
 help:
 	@echo "make demo      deploy real models to five targets on a photograph and open the way to the report"
 	@echo "make test      set everything up and pass the tests (about 40 minutes on 2 cores, from nothing)"
 	@echo "make test-all  the full matrix of models, targets and precisions"
+	@echo "make test-apps install a Kotlin compiler and JUnit and check the sample apps, as far as a machine without a phone can"
 	@echo "make check     ruff, mypy --strict, import-linter and the fast tests"
 	@echo "make bench     eager, every runtime's stock exporter and ours, interleaved"
 	@echo "make bench-ternary  the ternary kernels and their peers, interleaved: docs/ternary_bench.md"
@@ -64,6 +65,15 @@ test: setup
 test-all: setup
 	@sh scripts/system-packages tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+# The compiler comes from npm into a folder that git ignores; its version stands in apps/versions.toml.
+apps-tools:
+	@sh scripts/system-packages apps
+	@test -e apps/.tools/node_modules/kotlin-compiler || npm install --prefix apps/.tools --no-audit --no-fund --silent \
+		kotlin-compiler@$$(sed -n 's/^compiler = "\(.*\)".*/\1/p' apps/versions.toml)
+
+test-apps: setup apps-tools
+	$(BIN)/pytest tests/apps
 
 bench: setup
 	$(BIN)/python -m bench.latency
