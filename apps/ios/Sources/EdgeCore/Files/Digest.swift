@@ -5,7 +5,7 @@ import CryptoKit
 #endif
 
 /// A SHA-256 that takes bytes piece by piece: CryptoKit's where there is one, else the one of this package.
-public struct Digest: Sendable {
+public struct Digest {
     #if canImport(CryptoKit)
     private var hash = SHA256()
     #else

@@ -21,7 +21,7 @@ public enum DType: String, CaseIterable, Sendable {
 public enum Layout: String, CaseIterable, Sendable {
     case nchw = "NCHW"
     case nhwc = "NHWC"
-    case none = ""
+    case plain = ""
 }
 
 /// Height and width in pixels.
@@ -54,12 +54,12 @@ public struct TensorSpec: Equatable, Sendable {
     public let layout: Layout
 
     /// Throw ContractError for an empty name, a size below 1, or a layout without 4 axes.
-    public init(name: String, shape: [Int], dtype: DType = .float32, layout: Layout = .none) throws {
+    public init(name: String, shape: [Int], dtype: DType = .float32, layout: Layout = .plain) throws {
         guard !name.isEmpty else { throw ContractError("a tensor needs a name") }
         guard shape.allSatisfy({ $0 >= 1 }), TensorSpec.product(shape) != nil else {
             throw ContractError("\(name): shape \(shape) has a size below 1, or too many elements; every size is fixed")
         }
-        guard layout == .none || shape.count == 4 else {
+        guard layout == .plain || shape.count == 4 else {
             throw ContractError("\(name): layout \(layout.rawValue) needs 4 axes, shape \(shape) has \(shape.count)")
         }
         self.name = name
@@ -76,7 +76,7 @@ public struct TensorSpec: Equatable, Sendable {
         switch layout {
         case .nchw: return PixelSize(height: shape[2], width: shape[3])
         case .nhwc: return PixelSize(height: shape[1], width: shape[2])
-        case .none: return nil
+        case .plain: return nil
         }
     }
 
@@ -85,7 +85,7 @@ public struct TensorSpec: Equatable, Sendable {
         switch layout {
         case .nchw: return shape[1]
         case .nhwc: return shape[3]
-        case .none: return nil
+        case .plain: return nil
         }
     }
 

@@ -38,8 +38,8 @@ private func manifest(_ members: JsonMembers) throws -> Manifest {
         inputs: try members.required("inputs").items().map(tensorSpec),
         outputs: try members.required("outputs").items().map(tensorSpec),
         task: try members.required("task").string(),
-        preprocess: try members["preprocess"]?.orNull(preprocess),
-        postprocess: try members["postprocess"]?.orNull(postprocess),
+        preprocess: try members["preprocess"]?.orNull(preprocessRule),
+        postprocess: try members["postprocess"]?.orNull(postprocessRule),
         labels: try members["labels"].map(strings) ?? []
     )
     return Manifest(
@@ -55,7 +55,7 @@ private func manifest(_ members: JsonMembers) throws -> Manifest {
         delegation: try members["delegation"]?.orNull(delegation),
         estimates: try members["estimates"].map(doubles) ?? [:],
         signature: try members["signature"]?.string() ?? "",
-        fallback: try members["fallback"].map(fallback) ?? Fallback()
+        fallback: try members["fallback"].map(fallbackRule) ?? Fallback()
     )
 }
 
@@ -92,11 +92,11 @@ private func tensorSpec(_ reader: JsonReader) throws -> TensorSpec {
         name: try members.required("name").string(),
         shape: try members.required("shape").items().map { try $0.int() },
         dtype: try members["dtype"].map { try choice($0) } ?? .float32,
-        layout: try members["layout"].map { try choice($0) } ?? .none
+        layout: try members["layout"].map { try choice($0) } ?? .plain
     )
 }
 
-private func preprocess(_ reader: JsonReader) throws -> Preprocess {
+private func preprocessRule(_ reader: JsonReader) throws -> Preprocess {
     let members = try reader.members(known: ["size", "resize", "colour", "range", "mean", "std"])
     let size = try members.required("size").items().map { try $0.int() }
     guard size.count == 2 else { throw reader.failure("size is [height, width]") }
@@ -112,7 +112,7 @@ private func preprocess(_ reader: JsonReader) throws -> Preprocess {
     )
 }
 
-private func postprocess(_ reader: JsonReader) throws -> Postprocess {
+private func postprocessRule(_ reader: JsonReader) throws -> Postprocess {
     let members = try reader.members(known: ["decoder", "settings"])
     var settings: [String: Setting] = [:]
     if let found = try members["settings"]?.members() {
@@ -164,7 +164,7 @@ private func needs(_ reader: JsonReader) throws -> Needs {
     )
 }
 
-private func fallback(_ reader: JsonReader) throws -> Fallback {
+private func fallbackRule(_ reader: JsonReader) throws -> Fallback {
     let members = try reader.members(known: ["policy", "endpoint"])
     return Fallback(
         policy: try members["policy"].map { try choice($0) } ?? .onlyOnDevice,
