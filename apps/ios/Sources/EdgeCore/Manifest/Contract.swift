@@ -1,3 +1,5 @@
+private let largestSize = Int(Int32.max)  // of an axis: what every reader of a manifest can hold
+
 /// The element types of tensors.
 public enum DType: String, CaseIterable, Sendable {
     case float32, float16, int64, int32, int16, int8, uint8, bool
@@ -25,7 +27,7 @@ public enum Layout: String, CaseIterable, Sendable {
 }
 
 /// Height and width in pixels.
-public struct PixelSize: Equatable, Hashable, Sendable {
+public struct SizeHw: Equatable, Hashable, Sendable {
     public let height: Int
     public let width: Int
 
@@ -56,8 +58,11 @@ public struct TensorSpec: Equatable, Sendable {
     /// Throw ContractError for an empty name, a size below 1, or a layout without 4 axes.
     public init(name: String, shape: [Int], dtype: DType = .float32, layout: Layout = .plain) throws {
         guard !name.isEmpty else { throw ContractError("a tensor needs a name") }
-        guard shape.allSatisfy({ $0 >= 1 }), TensorSpec.product(shape) != nil else {
-            throw ContractError("\(name): shape \(shape) has a size below 1, or too many elements; every size is fixed")
+        guard shape.allSatisfy({ $0 >= 1 }) else {
+            throw ContractError("\(name): shape \(shape) has a size below 1; every size is fixed and positive")
+        }
+        guard shape.allSatisfy({ $0 <= largestSize }), TensorSpec.product(shape) != nil else {
+            throw ContractError("\(name): shape \(shape) has more elements than can be counted")
         }
         guard layout == .plain || shape.count == 4 else {
             throw ContractError("\(name): layout \(layout.rawValue) needs 4 axes, shape \(shape) has \(shape.count)")
@@ -72,10 +77,10 @@ public struct TensorSpec: Equatable, Sendable {
     public var count: Int { TensorSpec.product(shape) ?? 0 }
 
     /// Return the image axes' sizes, nil for a tensor without an image layout.
-    public var size: PixelSize? {
+    public var size: SizeHw? {
         switch layout {
-        case .nchw: return PixelSize(height: shape[2], width: shape[3])
-        case .nhwc: return PixelSize(height: shape[1], width: shape[2])
+        case .nchw: return SizeHw(height: shape[2], width: shape[3])
+        case .nhwc: return SizeHw(height: shape[1], width: shape[2])
         case .plain: return nil
         }
     }
@@ -116,7 +121,7 @@ public struct Preprocess: Equatable, Sendable {
         case bgr = "BGR"
     }
 
-    public let size: PixelSize
+    public let size: SizeHw
     public let resize: Resize
     public let colour: Colour
     public let low: Double
@@ -126,7 +131,7 @@ public struct Preprocess: Equatable, Sendable {
 
     /// Throw ContractError for a size below 1, other than 3 means or deviations, or a deviation of zero.
     public init(
-        size: PixelSize,
+        size: SizeHw,
         resize: Resize = .stretch,
         colour: Colour = .rgb,
         low: Double = 0,
@@ -134,8 +139,10 @@ public struct Preprocess: Equatable, Sendable {
         mean: [Double] = [0, 0, 0],
         std: [Double] = [1, 1, 1]
     ) throws {
-        guard size.height >= 1, size.width >= 1 else {
-            throw ContractError("preprocess.size [\(size.height), \(size.width)] has a size below 1")
+        guard size.height >= 1, size.width >= 1, size.height <= largestSize, size.width <= largestSize else {
+            throw ContractError(
+                "preprocess.size [\(size.height), \(size.width)] has a side below 1 pixel or above 32 bits"
+            )
         }
         guard mean.count == 3, std.count == 3 else {
             throw ContractError("preprocess.mean and preprocess.std have a value for each of 3 channels")
@@ -153,10 +160,11 @@ public struct Preprocess: Equatable, Sendable {
     }
 }
 
-/// A decoder's setting.
+/// A value of a decoder's settings or of a tool's options.
 public enum Setting: Equatable, Sendable {
     case number(Double)
     case text(String)
+    case flag(Bool)
     case numbers([Double])
 }
 

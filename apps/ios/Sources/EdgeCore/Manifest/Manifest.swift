@@ -1,3 +1,6 @@
+/// The name of the manifest in an artifact's folder.
+public let MANIFEST = "manifest.json"
+
 /// Name one file of an artifact, relative to its folder.
 public struct FileEntry: Equatable, Sendable {
     public let name: String
@@ -15,7 +18,7 @@ public struct FileEntry: Equatable, Sendable {
 public struct Step: Equatable, Sendable {
     public let tool: String
     public let version: String
-    public let options: [String: Json]
+    public let options: [String: Setting]
 }
 
 /// Say where the weights came from.
@@ -43,14 +46,15 @@ public struct TaskParity: Equatable, Sendable {
     public let limit: Double
 }
 
+/// How an artifact was executed to compare it.
+public enum ParityMode: String, CaseIterable, Sendable {
+    case native, emulated, reference, unverified
+}
+
 /// Say whether the artifact computes what the model computes, and how that is known.
 public struct Parity: Equatable, Sendable {
-    public enum Mode: String, CaseIterable, Sendable {
-        case native, emulated, reference, unverified
-    }
-
     public let passed: Bool
-    public let mode: Mode
+    public let mode: ParityMode
     public let inputs: String
     public let outputs: [OutputParity]
     public let task: TaskParity?

@@ -1,5 +1,6 @@
 private let schema = 1
-private let hexDigits = Set("0123456789abcdef")
+private let mostBytes = 1 << 53  // every number of bytes up to it is a double
+private let hexDigits = Set("0123456789abcdef".utf8)
 private let known: Set<String> = [
     "schema", "model", "task", "target", "precision", "files", "inputs", "outputs", "steps", "source", "needs",
     "preprocess", "postprocess", "labels", "parity", "delegation", "estimates", "signature", "fallback",
@@ -10,8 +11,13 @@ private let known: Set<String> = [
 /// A newer schema is reported as such before its keys are looked at. File names that lead out of the artifact's folder
 /// are refused.
 public func readManifest(_ text: String) throws -> Manifest {
+    try readManifest(bytes: Array(text.utf8))
+}
+
+/// Return the manifest of a file's bytes, as `readManifest(_:)` does.
+public func readManifest(bytes: [UInt8]) throws -> Manifest {
     do {
-        let reader = JsonReader(try parseJson(text))
+        let reader = JsonReader(try parseJson(bytes: bytes))
         try checkSchema(try reader.members())
         return try manifest(try reader.members(known: known))
     } catch let error as JsonError {
@@ -71,8 +77,8 @@ private func fileEntries(_ reader: JsonReader) throws -> [FileEntry] {
         )
         guard isInside(entry.name) else { throw name.failure("'\(entry.name)' leads out of the artifact's folder") }
         guard names.insert(entry.name).inserted else { throw name.failure("'\(entry.name)' is listed twice") }
-        guard entry.bytes >= 0 else { throw item.failure("\(entry.bytes) bytes are no size") }
-        guard entry.sha256.count == 64, entry.sha256.allSatisfy(hexDigits.contains) else {
+        guard (0...mostBytes).contains(entry.bytes) else { throw item.failure("\(entry.bytes) bytes are no size") }
+        guard entry.sha256.utf8.count == 64, entry.sha256.utf8.allSatisfy(hexDigits.contains) else {
             throw item.failure("sha256 is 64 hexadecimal digits in lower case")
         }
         return entry
@@ -81,8 +87,8 @@ private func fileEntries(_ reader: JsonReader) throws -> [FileEntry] {
 
 /// Say whether a relative name stays inside its folder, on any system.
 private func isInside(_ name: String) -> Bool {
-    let parts = name.split(separator: "/", omittingEmptySubsequences: false)
-    let strange = name.unicodeScalars.contains { $0 == "\\" || $0 == ":" || $0.value < 0x20 }
+    let parts = name.unicodeScalars.split(separator: "/", omittingEmptySubsequences: false).map { String($0) }
+    let strange = name.unicodeScalars.contains { $0 == "\\" || $0.value < 0x20 || $0.value == 0x7f }
     return !strange && parts.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." }
 }
 
@@ -102,7 +108,7 @@ private func preprocessRule(_ reader: JsonReader) throws -> Preprocess {
     guard size.count == 2 else { throw reader.failure("size is [height, width]") }
     let range = try members["range"].map { try numbers($0, count: 2) } ?? [0, 1]
     return try Preprocess(
-        size: PixelSize(height: size[0], width: size[1]),
+        size: SizeHw(height: size[0], width: size[1]),
         resize: try members["resize"].map { try choice($0) } ?? .stretch,
         colour: try members["colour"].map { try choice($0) } ?? .rgb,
         low: range[0],
@@ -131,16 +137,20 @@ private func setting(_ reader: JsonReader) throws -> Setting {
     }
 }
 
+private func option(_ reader: JsonReader) throws -> Setting {
+    switch reader.json {
+    case .string(let text): return .text(text)
+    case .boolean(let flag): return .flag(flag)
+    default: return .number(try reader.double())
+    }
+}
+
 private func step(_ reader: JsonReader) throws -> Step {
     let members = try reader.members(known: ["tool", "version", "options"])
-    var options: [String: Json] = [:]
+    var options: [String: Setting] = [:]
     if let found = try members["options"]?.members() {
         for name in found.names {
-            let option = try found.required(name)
-            switch option.json {
-            case .string, .number, .boolean: options[name] = option.json
-            case .object, .array, .null: throw option.failure("a string, a number or a truth value was expected")
-            }
+            options[name] = try option(try found.required(name))
         }
     }
     return Step(
@@ -159,9 +169,9 @@ private func source(_ reader: JsonReader) throws -> Source {
 
 private func needs(_ reader: JsonReader) throws -> Needs {
     let members = try reader.members(known: ["min_runtime", "ram_bytes"])
-    return Needs(
-        minRuntime: try members.required("min_runtime").string(), ramBytes: try members["ram_bytes"]?.int() ?? 0
-    )
+    let ramBytes = try members["ram_bytes"]?.int() ?? 0
+    guard (0...mostBytes).contains(ramBytes) else { throw reader.failure("\(ramBytes) bytes are no memory") }
+    return Needs(minRuntime: try members.required("min_runtime").string(), ramBytes: ramBytes)
 }
 
 private func fallbackRule(_ reader: JsonReader) throws -> Fallback {
