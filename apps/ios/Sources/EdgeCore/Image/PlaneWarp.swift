@@ -89,7 +89,7 @@ private struct Between {
     let weight: Float
 
     init(_ position: Double, size: Int) {
-        let inside = min(max(position, 0), Double(size) - 1)
+        let inside = min(max(0, position), Double(size) - 1)  // in this order NaN becomes 0
         low = Int(inside)  // it is not negative: this is the floor
         high = min(low + 1, size - 1)
         weight = Float(inside - Double(low))
@@ -98,5 +98,5 @@ private struct Between {
 
 /// Return the index of the value nearest to a position, within 0 until `size`.
 func nearest(_ position: Double, size: Int) -> Int {
-    Int(min(max((position + 0.5).rounded(.down), 0), Double(size) - 1))
+    Int(min(max(0, (position + 0.5).rounded(.down)), Double(size) - 1))
 }

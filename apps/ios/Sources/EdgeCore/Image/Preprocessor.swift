@@ -103,7 +103,7 @@ private struct Sample {
 
     /// Round to 1/32 pixel; what lies far outside is brought just outside, so that it fits the integers.
     init(_ position: Double, size: Int) {
-        let bounded = min(max(position, -2), Double(size) + 1)
+        let bounded = min(max(-2, position), Double(size) + 1)  // in this order NaN becomes −2
         let fixed = Int((bounded * Double(one)).rounded(.toNearestOrEven))
         low = fixed >> bits
         weight = fixed & (one - 1)
