@@ -22,8 +22,8 @@ public struct PoseLandmarks: Sendable {
         landmarks = try Output(contract, "landmarks")
         presence = try Output(contract, "presence")
         world = try Output(contract, "world")
-        heatmap = names.contains("heatmap") ? try Output(contract, "heatmap") : nil
-        mask = names.contains("mask") ? try Output(contract, "mask") : nil
+        heatmap = try names.contains("heatmap") ? Output(contract, "heatmap") : nil
+        mask = try names.contains("mask") ? Output(contract, "mask") : nil
         count = landmarks.spec.count / valuesOfPoint
         _ = try heatmap?.planes()
         _ = try mask?.planes()
@@ -58,7 +58,7 @@ public struct PoseLandmarks: Sendable {
             world: upright(try world.of(outputs), frame.matrix, scale: scale),
             region: frame.region,
             nextRegion: nextRegion(places),
-            mask: withMask ? try wholeMask(outputs, frame) : nil
+            mask: try withMask ? wholeMask(outputs, frame) : nil
         )
     }
 
