@@ -47,7 +47,8 @@ extension Contract {
 
     /// Return a decoder's setting that is a list of whole numbers from 1, or `fallback`.
     func wholeSettings(_ name: String, default fallback: [Int]) throws -> [Int] {
-        let found = try postprocess?.numbers(name, default: fallback.map(Double.init)) ?? fallback.map(Double.init)
+        let standard = fallback.map { Double($0) }
+        let found = try postprocess?.numbers(name, default: standard) ?? standard
         guard found.allSatisfy({ $0 >= 1 && $0 < 65_536 }) else {
             throw ContractError("postprocess.settings.\(name) is \(found); it must be whole numbers from 1")
         }

@@ -10,7 +10,7 @@ public func palette(_ classes: Int) -> [UInt32] {
     (0..<classes).map { index in
         var value = UInt32(index)
         var colour: UInt32 = 0
-        for bit in stride(from: UInt32(7), through: 0, by: -1) {
+        for bit in (0..<UInt32(8)).reversed() {
             for channel in 0..<channels {
                 let set = (value >> UInt32(channel)) & 1
                 colour |= (set << bit) << UInt32(8 * (channels - 1 - channel))
@@ -26,7 +26,7 @@ public struct ClassLayer: Sendable {
     private let colours: [UInt32]
 
     public init(classes: Int = 256, strength: Double = 0.5) {
-        var found = palette(max(classes, 1))
+        var found = palette(max(classes, 2))
         for number in found.indices.dropFirst() {
             found[number] = argb(found[number], strength)
         }
@@ -34,11 +34,11 @@ public struct ClassLayer: Sendable {
     }
 
     /// Write ARGB, not premultiplied, of class numbers; numbers beyond the palette begin it anew, but are not clear.
-    public func draw<Number: BinaryInteger>(_ numbers: [Number], into pixels: inout [UInt32]) throws {
+    public func draw<Number: UnsignedInteger & FixedWidthInteger>(_ numbers: [Number], into pixels: inout [UInt32]) throws {
         try checkSizes(numbers.count, pixels.count)
         for (index, number) in numbers.enumerated() {
-            let place = Int(number)
-            pixels[index] = place < colours.count ? colours[place] : colours[1 + (place - 1) % max(colours.count - 1, 1)]
+            let place = Int(clamping: number)
+            pixels[index] = place < colours.count ? colours[place] : colours[1 + (place - 1) % (colours.count - 1)]
         }
     }
 }

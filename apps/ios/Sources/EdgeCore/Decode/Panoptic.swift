@@ -74,8 +74,8 @@ public struct PanopticTask: Sendable {
     private func confidentQueries(_ logits: [Float]) -> [QueryMask] {
         let count = labels.count + 1
         guard count > 1 else { return [] }
-        return planes.indices.compactMap { query in
-            let row = logits[(query * count)..<((query + 1) * count)].map(Double.init)
+        return planes.indices.compactMap { query -> QueryMask? in
+            let row = logits[(query * count)..<((query + 1) * count)].map { Double($0) }
             let top = row.max() ?? 0
             var total = 0.0
             for value in row {

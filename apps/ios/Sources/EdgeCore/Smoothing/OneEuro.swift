@@ -7,6 +7,9 @@ public struct OneEuroSettings: Equatable, Sendable {
     public let beta: Double
     public let speedCutoffHz: Double
 
+    /// Cutoffs of 1 Hz at every speed.
+    public static let standard = OneEuroSettings(checkedMinCutoffHz: 1, beta: 0, speedCutoffHz: 1)
+
     /// Throw ContractError for a cutoff that is not positive or a negative `beta`.
     public init(minCutoffHz: Double = 1, beta: Double = 0, speedCutoffHz: Double = 1) throws {
         guard minCutoffHz > 0, speedCutoffHz > 0, minCutoffHz.isFinite, speedCutoffHz.isFinite else {
@@ -34,7 +37,7 @@ public struct OneEuro: Sendable {
     private var atNs: Int64 = 0
     private var isStarted = false
 
-    public init(_ settings: OneEuroSettings = OneEuroSettings(checkedMinCutoffHz: 1, beta: 0, speedCutoffHz: 1)) {
+    public init(_ settings: OneEuroSettings = .standard) {
         self.settings = settings
     }
 
