@@ -1,4 +1,4 @@
-private let longest = 300  // characters of a message that came from the other side
+private let longestMessage = 300  // characters of a message that came from the other side
 
 /// What a server answers instead of a result; no message holds values of tensors or pixels of pictures.
 public struct ServeError: Error, Equatable, CustomStringConvertible {
@@ -71,7 +71,7 @@ private func said(_ body: [UInt8]) -> String {
 }
 
 /// Return text of the other side on one line without control characters, cut to `longest` characters.
-func printable(_ text: String, _ longest: Int = longest) -> String {
+func printable(_ text: String, _ longest: Int = longestMessage) -> String {
     var shown = String.UnicodeScalarView()
     for scalar in text.unicodeScalars.prefix(longest) {
         shown.append(isPrintable(scalar) ? scalar : "?")

@@ -63,13 +63,14 @@ func numberText(_ value: Double) throws -> String {
         return sign + digits + String(repeating: "0", count: point - digits.count) + ".0"
     }
     if (1...16).contains(point) {
-        return sign + digits.prefix(point) + "." + digits.dropFirst(point)
+        return "\(sign)\(digits.prefix(point)).\(digits.dropFirst(point))"
     }
     if (-4...0).contains(point) {
         return sign + "0." + String(repeating: "0", count: -point) + digits
     }
     let rest = digits.dropFirst()
-    return sign + digits.prefix(1) + (rest.isEmpty ? "" : "." + rest) + "e\(point - 1)"
+    let mantissa = rest.isEmpty ? String(digits.prefix(1)) : "\(digits.prefix(1)).\(rest)"
+    return "\(sign)\(mantissa)e\(point - 1)"
 }
 
 /// Return the fewest digits that are read as the same double, and how many of them stand before the point.
