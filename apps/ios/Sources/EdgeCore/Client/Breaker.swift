@@ -68,7 +68,7 @@ public final class Breaker: Sendable {
         kept.with { kept in
             if isProbe {
                 kept.isProbing = false
-                if verdict == .failed { open(&kept) }
+                if verdict == .failed { trip(&kept) }
                 if verdict == .succeeded {
                     kept.openUntilMs = nil
                     kept.openings = 0
@@ -91,11 +91,11 @@ public final class Breaker: Sendable {
         kept.results.removeAll { $0.atMs <= now - windowMs }
         let failures = kept.results.filter(\.failed).count
         if kept.results.count >= leastResults && Double(failures) >= failedShare * Double(kept.results.count) {
-            open(&kept)
+            trip(&kept)
         }
     }
 
-    private func open(_ kept: inout Kept) {
+    private func trip(_ kept: inout Kept) {
         kept.openUntilMs = clock() + min(openMs * pow(2, Double(kept.openings)), longestOpenMs)
         kept.openings = min(kept.openings + 1, 16)
         kept.results = []
