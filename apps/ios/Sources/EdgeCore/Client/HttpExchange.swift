@@ -8,6 +8,7 @@ import FoundationNetworking
 final class HttpExchange: Sendable {
     private struct Kept {
         var waiting: CheckedContinuation<Reply, any Error>?
+        var done: Result<Reply, any Error>?  // before anybody waited
         var head: HttpHead?
         var limiter: BodyLimiter?
         var refusal: (any Error)?
@@ -26,10 +27,17 @@ final class HttpExchange: Sendable {
 
     func run(_ task: URLSessionDataTask) async throws -> Reply {
         try Task.checkCancellation()
+        wire.note { $0.connecting = nowMs() }  // whether a kept connection served is known in the end only
         return try await withCheckedThrowingContinuation { continuation in
-            kept.with { $0.waiting = continuation }
-            wire.note { $0.connecting = nowMs() }  // whether one is kept is known in the end only
-            task.resume()
+            let done: Result<Reply, any Error>? = kept.with { kept in
+                if kept.done == nil { kept.waiting = continuation }
+                return kept.done
+            }
+            if let done {
+                continuation.resume(with: done)
+            } else {
+                task.resume()
+            }
         }
     }
 
@@ -122,14 +130,17 @@ final class HttpExchange: Sendable {
 
     func complete(_ error: (any Error)?) {
         wire.note { $0.ended = nowMs() }
-        let (waiting, result) = kept.with { kept in
-            defer { kept.waiting = nil }
-            return (kept.waiting, result(kept, error))
+        let ending = kept.with { kept in
+            let found = outcome(kept, error)
+            let waiting = kept.waiting
+            kept.waiting = nil
+            kept.done = found
+            return (waiting: waiting, outcome: found)
         }
-        waiting?.resume(with: result)
+        ending.waiting?.resume(with: ending.outcome)
     }
 
-    private func result(_ kept: Kept, _ error: (any Error)?) -> Result<Reply, any Error> {
+    private func outcome(_ kept: Kept, _ error: (any Error)?) -> Result<Reply, any Error> {
         if let refusal = kept.refusal { return .failure(refusal) }
         if let error { return .failure(named(error)) }
         guard let head = kept.head, let limiter = kept.limiter else {

@@ -1,3 +1,5 @@
+import Foundation
+
 private let firstBytesPerPixel = 0.3  // of an encoded picture, before one was measured
 private let lookAgainMs = 60_000.0  // at the metadata of a server whose model did not fit
 private let jsonBytes = 512  // of a request, about
