@@ -84,7 +84,7 @@ final class Execution<R: Sendable>: Sendable {
             case .ended(_, .success(let answer)):
                 return answer
             case .ended(_, .failure(let error)):
-                kept.with { $0.lastError = isCancellation(error) ? withdrawn : error }
+                remember(error)
                 if !beginFallback(start, post) && !isAnyRunning { throw failure() }
             case .hedge:
                 _ = beginFallback(start, post)
@@ -99,14 +99,18 @@ final class Execution<R: Sendable>: Sendable {
 
     /// Post when the device has to start beside the server, and when the call fails.
     private func timers(_ post: AsyncStream<Event>.Continuation) -> [Task<Void, Never>] {
-        let moments: [(Double, Event)] = [
-            decision.hedgeAfterMs.map { ($0, Event.hedge) }, deadlineMs.map { ($0, Event.deadline) },
-        ].compactMap { $0 }
-        return moments.map { afterMs, event in
-            Task {
-                try? await sleep(ms: afterMs)
-                if !Task.isCancelled { post.yield(event) }
-            }
+        var timers: [Task<Void, Never>] = []
+        if let hedgeMs = decision.hedgeAfterMs { timers.append(timer(hedgeMs, .hedge, post)) }
+        if let deadlineMs { timers.append(timer(deadlineMs, .deadline, post)) }
+        return timers
+    }
+
+    private func timer(
+        _ afterMs: Double, _ event: Event, _ post: AsyncStream<Event>.Continuation
+    ) -> Task<Void, Never> {
+        Task {
+            try? await sleep(ms: afterMs)
+            if !Task.isCancelled { post.yield(event) }
         }
     }
 
@@ -148,8 +152,16 @@ final class Execution<R: Sendable>: Sendable {
         }
     }
 
-    private var withdrawn: Blocked {
-        Blocked(reason: .consentDenied, description: "consent was withdrawn while the request was on its way")
+    /// Keep a side's error; a request that was cancelled on its way was so because consent was withdrawn.
+    private func remember(_ error: any Error) {
+        var cause = error
+        if isCancellation(error) {
+            cause = Blocked(
+                reason: .consentDenied, description: "consent was withdrawn while the request was on its way"
+            )
+        }
+        let found = cause
+        kept.with { $0.lastError = found }
     }
 
     /// Return the error with the attempts that are known by now.

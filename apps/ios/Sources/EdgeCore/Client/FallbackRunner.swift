@@ -37,11 +37,16 @@ public final class FallbackRunner: Sendable {
         self.clock = clock
         self.random = random
         self.local = local.map { Local($0) }
-        profiled = local?.profiled ?? Profiled()
-        estimates = Locked(DeviceEstimates(profiledP90Ms: profiled.p90Ms))
+        let figures = local?.profiled ?? Profiled()
+        profiled = figures
+        estimates = Locked(DeviceEstimates(profiledP90Ms: figures.p90Ms))
         self.device = Provided(Device(), clock, device)
         let isLocal = endpoint?.local ?? false
-        self.network = Provided(Network(), clock, network ?? { networkTo(isLocal: isLocal) })
+        if let network {
+            self.network = Provided(Network(), clock, network)
+        } else {
+            self.network = Provided(Network(), clock) { networkTo(isLocal: isLocal) }
+        }
         if let endpoint {
             guard let served = contract ?? local?.contract else {
                 throw ContractError("\(endpoint.model): without a model on the device, give the contract of the server's")

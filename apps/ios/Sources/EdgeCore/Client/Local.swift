@@ -14,7 +14,7 @@ struct LocalRun<R: Sendable>: Sendable {
 ///
 /// Runtimes cannot be stopped in the middle of an inference. A call that no longer needs its run leaves it: it is
 /// counted, computes to its end, and the next run waits for it.
-final class Local: Sendable {
+final class Local: @unchecked Sendable {  // a queue is safe by itself, the engine stays on it
     private struct Kept {
         var isSupported = true  // until its runtime says otherwise
         var isLoaded = false
@@ -76,7 +76,7 @@ final class Local: Sendable {
 
     private func measured<R>(_ input: Input<R>) throws -> LocalRun<R> {
         let isFirst = opened.engine == nil
-        let engine = try open()
+        let engine = try loadedEngine()
         let began = nowMs()
         let inputs = try input.inputs(side.contract)
         let prepared = nowMs()
@@ -95,7 +95,7 @@ final class Local: Sendable {
         return LocalRun(answer: answer, spans: spans, durationMs: ended - began, isFirst: isFirst)
     }
 
-    private func open() throws -> any Engine {
+    private func loadedEngine() throws -> any Engine {
         if let engine = opened.engine { return engine }
         do {
             let engine = try side.open()
