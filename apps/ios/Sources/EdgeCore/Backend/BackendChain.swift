@@ -1,64 +1,63 @@
-/// Say why a backend was passed over.
-public struct Refusal: Equatable, Sendable {
-    public let backend: String
-    public let reason: String
-}
-
-/// A way to run a model on this device.
-public struct Backend: Sendable {
-    public let name: String
-    public let open: @Sendable () throws -> any Engine
-
-    public init(_ name: String, open: @escaping @Sendable () throws -> any Engine) {
-        self.name = name
-        self.open = open
-    }
-}
-
-/// The engine of the first backend that opened, and why those before it did not.
-public struct OpenedBackend {
-    public let name: String
+/// An engine that was opened, and why those before it were not taken.
+public struct Opened {
     public let engine: any Engine
-    public let refusals: [Refusal]
+    public let candidate: Candidate
+    public let notTaken: [NotTaken]
 }
 
-/// Report that no backend opened; `refusals` say why, in the order in which they were tried.
-public struct NoBackend: Error, Equatable, CustomStringConvertible {
-    public let refusals: [Refusal]
-
-    public var description: String {
-        let tried = refusals.map { "\($0.backend): \($0.reason)" }.joined(separator: "; ")
-        return "no backend opens the model (\(tried.isEmpty ? "there is none" : tried))"
-    }
-}
-
-/// Backends in the order in which they are tried.
+/// Opens the first of several artifacts of one model that this device can run.
+///
+/// `openers` holds, by a target's family (`coreml`, `executorch-coreml`), what opens its artifacts: the runtimes that the
+/// app has in it. An opener throws where its runtime refuses. `freeRamBytes` nil is not known and keeps nothing from
+/// being tried.
 public struct BackendChain: Sendable {
-    public let backends: [Backend]
+    public typealias Opener = @Sendable (Candidate) throws -> any Engine
 
-    public init(_ backends: [Backend]) {
-        self.backends = backends
+    private let openers: [String: Opener]
+    private let freeRamBytes: Int?
+
+    public init(openers: [String: Opener], freeRamBytes: Int? = nil) {
+        self.openers = openers
+        self.freeRamBytes = freeRamBytes
     }
 
-    /// Return the chain with one backend only, as a user may choose it; throws NoBackend where it is not there.
-    public func only(_ name: String) throws -> BackendChain {
-        guard let found = backends.first(where: { $0.name == name }) else {
-            let names = backends.map(\.name).joined(separator: ", ")
-            throw NoBackend(refusals: [Refusal(backend: name, reason: "it is none of \(names)")])
+    /// Try the candidates in order, the one named `preferred` first, and return the first that opens.
+    ///
+    /// Throws NoBackend with every reason when none does.
+    public func open(_ candidates: [Candidate], preferred: String? = nil) throws -> Opened {
+        var notTaken: [NotTaken] = []
+        let first = candidates.filter { $0.name == preferred }
+        if let preferred, first.isEmpty {
+            notTaken.append(NotTaken(name: preferred, reason: "it is not among the artifacts"))
         }
-        return BackendChain([found])
-    }
-
-    /// Open the first backend that can be; throws NoBackend. Nothing is passed over without a reason.
-    public func open() throws -> OpenedBackend {
-        var refusals: [Refusal] = []
-        for backend in backends {
+        for candidate in first + candidates.filter({ $0.name != preferred }) {
+            if let reason = obstacle(candidate) {
+                notTaken.append(NotTaken(name: candidate.name, reason: reason))
+                continue
+            }
+            guard let opener = openers[candidate.target.family] else { continue }
             do {
-                return OpenedBackend(name: backend.name, engine: try backend.open(), refusals: refusals)
+                return Opened(engine: try opener(candidate), candidate: candidate, notTaken: notTaken)
             } catch {
-                refusals.append(Refusal(backend: backend.name, reason: String(describing: error)))
+                notTaken.append(NotTaken(name: candidate.name, reason: String(describing: error)))
             }
         }
-        throw NoBackend(refusals: refusals)
+        throw NoBackend(notTaken: notTaken)
+    }
+
+    /// Return why a candidate need not be tried, nil where nothing speaks against it.
+    private func obstacle(_ candidate: Candidate) -> String? {
+        let target = candidate.target
+        let manifest = candidate.manifest
+        if openers[target.family] == nil { return "the app has no runtime for \(target.family)" }
+        if !target.chip.isEmpty { return "it is for \(target.chip), which no device of this system has" }
+        if let freeRamBytes, manifest.needs.ramBytes > freeRamBytes {
+            return "it needs \(manifest.needs.ramBytes) bytes of memory, \(freeRamBytes) are free"
+        }
+        if let parity = manifest.parity, !parity.passed, parity.mode != .unverified {
+            let reason = parity.reason.isEmpty ? "parity failed" : parity.reason
+            return "it does not compute what the model computes: \(reason)"
+        }
+        return nil
     }
 }

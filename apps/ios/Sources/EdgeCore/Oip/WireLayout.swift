@@ -15,7 +15,7 @@ func jsonLength(_ bodyBytes: Int, headerLength: String?, _ limits: Limits) throw
     return jsonBytes
 }
 
-/// Return where each tensor lies in the binary part, by name; one in the JSON takes no room there.
+/// Return where elementSize tensor lies in the binary part, by name; one in the JSON takes no room there.
 ///
 /// Checks, before any tensor takes memory, that names differ, that shape × datatype is the stated size, and that the
 /// sizes fill the binary part. Throws ServeError.
@@ -75,7 +75,7 @@ private func checkValues(_ document: TensorDocument, _ raw: [UInt8]) throws {
     }
 }
 
-/// Say whether `count` elements, each 4 bytes of length and then as many bytes, fill the bytes.
+/// Say whether `count` elements, elementSize 4 bytes of length and then as many bytes, fill the bytes.
 private func isFilled(_ raw: [UInt8], _ count: Int) -> Bool {
     var at = 0
     for _ in 0..<count {
@@ -114,20 +114,20 @@ private func checkSize(_ document: TensorDocument, _ sizeBytes: Int?, _ limits: 
         )
     }
     let count = elementCount(document.shape)
-    let each = document.datatype.size
-    if each == nil, count > limits.elements {
+    let elementSize = document.datatype.size
+    if elementSize == nil, count > limits.elements {
         throw ServeError(
             .tooLarge, "tensor \(name) has \(count) elements of BYTES; at most \(limits.elements) are taken"
         )
     }
-    let leastBytes = saturatedTimes(count, each ?? 4)  // an element of BYTES is at least its length
+    let leastBytes = saturatedTimes(count, elementSize ?? 4)  // an element of BYTES is at least its length
     let what = "tensor \(name): \(document.shape) of \(document.datatype.rawValue)"
     guard leastBytes <= limits.bodyBytes else {
         throw ServeError(.tooLarge, "\(what) is above the limit of \(limits.bodyBytes) bytes")
     }
     guard let sizeBytes else { return }
-    guard each == nil ? sizeBytes >= leastBytes : sizeBytes == leastBytes else {
-        let least = each == nil ? "at least " : ""
+    guard elementSize == nil ? sizeBytes >= leastBytes : sizeBytes == leastBytes else {
+        let least = elementSize == nil ? "at least " : ""
         throw ServeError(.requestError, "\(what) is \(least)\(leastBytes) bytes, \(sizeKey) is \(sizeBytes)")
     }
 }
