@@ -32,36 +32,36 @@ public func profileJson(
     isInputReal: Bool
 ) throws -> Json {
     let protocolJson = jsonOf([
-        "launches": jsonOf(launches.count),
-        "min_runs": jsonOf(settings.minRuns),
-        "min_seconds": try jsonOf(settings.minSeconds),
-        "warmup_runs": jsonOf(settings.warmupRuns),
-        "warmup_seconds": try jsonOf(settings.warmupSeconds),
-        "seed": jsonOf(0),
-        "threads": jsonOf(device.cores),
+        "launches": whole(launches.count),
+        "min_runs": whole(settings.minRuns),
+        "min_seconds": try real(settings.minSeconds),
+        "warmup_runs": whole(settings.warmupRuns),
+        "warmup_seconds": try real(settings.warmupSeconds),
+        "seed": whole(0),
+        "threads": whole(device.cores),
     ])
     let variant = jsonOf([
-        "name": jsonOf("\(manifest.model) \(manifest.target)@\(manifest.precision)"),
-        "artifact": jsonOf("\(manifest.target)@\(manifest.precision)"),
-        "sha256": jsonOf(manifestSha256),
-        "model": jsonOf(manifest.model),
-        "target": jsonOf(manifest.target),
-        "precision": jsonOf(manifest.precision),
-        "harness": jsonOf("native"),
-        "runtime": jsonOf(runtime),
-        "threads": jsonOf(device.cores),
-        "inputs": jsonOf(isInputReal ? "real" : "random"),
-        "emulated": jsonOf(device.isEmulated),
+        "name": .string("\(manifest.model) \(manifest.target)@\(manifest.precision)"),
+        "artifact": .string("\(manifest.target)@\(manifest.precision)"),
+        "sha256": .string(manifestSha256),
+        "model": .string(manifest.model),
+        "target": .string(manifest.target),
+        "precision": .string(manifest.precision),
+        "harness": .string("native"),
+        "runtime": .string(runtime),
+        "threads": whole(device.cores),
+        "inputs": .string(isInputReal ? "real" : "random"),
+        "emulated": .boolean(device.isEmulated),
         "launches": .array(launches.enumerated().map { launchJson($0.element, order: $0.offset) }),
         "estimate": try estimateJson(launches),
     ])
     return jsonOf([
-        "schema": jsonOf(1),
-        "date": jsonOf(date),
-        "kit": jsonOf("app"),
+        "schema": whole(1),
+        "date": .string(date),
+        "kit": .string("app"),
         "device": deviceJson(device),
-        "thermal_gate": jsonOf("off"),
-        "gate_reason": jsonOf("the app measures as the phone is"),
+        "thermal_gate": .string("off"),
+        "gate_reason": .string("the app measures as the phone is"),
         "protocol": protocolJson,
         "variants": .array([variant]),
     ])
@@ -69,24 +69,24 @@ public func profileJson(
 
 private func deviceJson(_ device: ProfiledDevice) -> Json {
     jsonOf([
-        "id": jsonOf("app"),
-        "name": jsonOf(device.name),
-        "system": jsonOf(device.system),
-        "machine": jsonOf(device.machine),
-        "cores": jsonOf(device.cores),
-        "ram_bytes": jsonOf(device.ramBytes),
-        "emulated": jsonOf(device.isEmulated),
+        "id": .string("app"),
+        "name": .string(device.name),
+        "system": .string(device.system),
+        "machine": .string(device.machine),
+        "cores": whole(device.cores),
+        "ram_bytes": whole(device.ramBytes),
+        "emulated": .boolean(device.isEmulated),
     ])
 }
 
 private func launchJson(_ launch: LaunchRecord, order: Int) -> Json {
     jsonOf([
-        "order": jsonOf(order),
-        "cold_load_ns": jsonOf(launch.coldLoadNs),
-        "first_ns": jsonOf(launch.firstNs),
-        "warmup_ns": .array(launch.warmupNs.map { jsonOf($0) }),
-        "steady": jsonOf(launch.isSteady),
-        "runs_ns": .array(launch.runsNs.map { jsonOf($0) }),
+        "order": whole(order),
+        "cold_load_ns": whole(launch.coldLoadNs),
+        "first_ns": whole(launch.firstNs),
+        "warmup_ns": .array(launch.warmupNs.map { whole($0) }),
+        "steady": .boolean(launch.isSteady),
+        "runs_ns": .array(launch.runsNs.map { whole($0) }),
     ])
 }
 
@@ -94,15 +94,21 @@ private func launchJson(_ launch: LaunchRecord, order: Int) -> Json {
 private func estimateJson(_ launches: [LaunchRecord]) throws -> Json {
     let runs = launches.flatMap(\.runsNs)
     guard let least = runs.min() else { return .null }
-    func middle(_ values: [Int]) throws -> Json { try jsonOf(Double(quantile(0.5, values)) / 1e6) }
+    func middle(_ values: [Int]) throws -> Json { try real(Double(quantile(0.5, values)) / 1e6) }
     return jsonOf([
-        "launches": jsonOf(launches.count),
-        "runs": jsonOf(runs.count),
+        "launches": whole(launches.count),
+        "runs": whole(runs.count),
         "median_ms": try middle(launches.map { quantile(0.5, $0.runsNs) }),
         "ci95_ms": .null,
         "p90_ms": try middle(launches.map { quantile(0.9, $0.runsNs) }),
-        "min_ms": try jsonOf(Double(least) / 1e6),
+        "min_ms": try real(Double(least) / 1e6),
         "first_ms": try middle(launches.map(\.firstNs)),
         "cold_load_ms": try middle(launches.map(\.coldLoadNs)),
     ])
 }
+
+// Functions of one type each: a large literal of overloaded calls takes a compiler minutes.
+
+private func whole(_ value: Int) -> Json { .number(String(value)) }
+
+private func real(_ value: Double) throws -> Json { try jsonOf(value) }

@@ -36,8 +36,11 @@ struct Output: Sendable {
     }
 }
 
-/// Return 1 / (1 + e^−x), with x clipped to ±100.
-func sigmoid(_ value: Float) -> Double { 1 / (1 + exp(-min(max(-100, Double(value)), 100))) }
+/// Return 1 / (1 + e^−x), with x clipped to ±100; what is not a number stays so.
+func sigmoid(_ value: Float) -> Double {
+    guard !value.isNaN else { return Double.nan }
+    return 1 / (1 + exp(-min(max(Double(value), -100), 100)))
+}
 
 extension Contract {
     /// Return a decoder's setting that is a number, or `fallback`.
