@@ -123,25 +123,22 @@ final class DecodeTests: XCTestCase {
         XCTAssertEqual(cases.count, count)
         for item in cases {
             let name = try item.required("name").string()
-            let manifest = try item.required("manifest").json.write()
-            let given = try item.required("outputs").members()
-            var outputs: [String: [Float]] = [:]
-            for output in given.names {
-                outputs[output] = try golden.floats(try given.required(output))
-            }
             if try item.required("raises").boolean() {
-                XCTAssertThrowsError(
-                    try {
-                        let contract = try readManifest(manifest).contract
-                        try check(name, contract, outputs, try self.frame(item, contract), nil)
-                    }(),
-                    name
-                )
-                continue
+                XCTAssertThrowsError(try attempt(item, name, golden, check), name)
+            } else {
+                try attempt(item, name, golden, check)
             }
-            let contract = try readManifest(manifest).contract
-            try check(name, contract, outputs, try frame(item, contract), try item.required("result").members())
         }
+    }
+
+    private func attempt(_ item: JsonMembers, _ name: String, _ golden: Golden, _ check: Check) throws {
+        let contract = try readManifest(try item.required("manifest").json.write()).contract
+        let given = try item.required("outputs").members()
+        var outputs: [String: [Float]] = [:]
+        for output in given.names {
+            outputs[output] = try golden.floats(try given.required(output))
+        }
+        try check(name, contract, outputs, try frame(item, contract), try item["result"]?.members())
     }
 
     private func frame(_ item: JsonMembers, _ contract: Contract) throws -> Frame {
