@@ -21,7 +21,7 @@ public struct Endpoint: Equatable, Sendable, CustomStringConvertible {
     /// Throw EndpointError for an address, a model or a token that cannot be used.
     public init(_ url: String, model: String, version: String = "", token: String = "", plainHttp: Bool = false) throws {
         guard let parts = URLComponents(string: url), let host = parts.host, !host.isEmpty,
-            parts.scheme == "https" || parts.scheme == "http"
+            parts.scheme == "https" || parts.scheme == "http", (parts.port ?? 1) <= 65_535
         else {
             throw EndpointError(description: "server '\(url)' is no address; give https://HOST[:PORT]")
         }
