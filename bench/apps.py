@@ -1,7 +1,7 @@
 """Time the apps' Kotlin core on this machine's JVM: `make bench-apps`, or with the names of files to run only those.
 
 Every file *Benchmarks.kt of apps/android/core/src/bench has a main function that calls `benchmark(name) { … }`; each
-call prints a line of JSON. The JVM of a phone is another one: the numbers compare two versions of the code, on one machine.
+call prints a line of JSON. The JVM of a phone is another one: the numbers compare two versions of the code, here.
 """
 
 from __future__ import annotations

@@ -102,6 +102,6 @@ def bench_classes(folder: Path) -> list[str]:
     )
 
 
-def test_classes(folder: Path) -> list[str]:
+def junit_classes(folder: Path) -> list[str]:
     """Return the full names of the test classes in a folder: one a file, named as the file."""
     return sorted(".".join(path.relative_to(folder).with_suffix("").parts) for path in folder.rglob("*Test.kt"))

@@ -22,21 +22,19 @@ private val threads = ManagementFactory.getThreadMXBean() as ThreadMXBean
 fun benchmark(name: String, call: () -> Unit) {
     val calls = warmUp(call)
     val perCallNs = LongArray(batches)
-    val thread = Thread.currentThread().id
-    val before = threads.getThreadAllocatedBytes(thread)
+    val before = threads.currentThreadAllocatedBytes
     for (batch in 0 until batches) {
         val begin = System.nanoTime()
         for (n in 0 until calls) call()
         perCallNs[batch] = (System.nanoTime() - begin) / calls
     }
-    val allocated = threads.getThreadAllocatedBytes(thread) - before
+    val allocated = threads.currentThreadAllocatedBytes - before
     perCallNs.sort()
     val line = mapOf(
         "name" to name,
         "median_ns" to perCallNs[batches / 2],
         "p90_ns" to perCallNs[minOf(batches - 1, batches * 9 / 10)],
         "least_ns" to perCallNs[0],
-        // Whole bytes: what the harness itself allocates is below one a call.
         "allocated_bytes" to maxOf(0, allocated - overheadBytes) / (batches.toLong() * calls),
         "batches" to batches,
         "calls_per_batch" to calls,
@@ -61,8 +59,7 @@ private fun warmUp(call: () -> Unit): Int {
 
 /** What asking for the count itself allocates. */
 private val overheadBytes: Long = run {
-    val thread = Thread.currentThread().id
-    repeat(1000) { threads.getThreadAllocatedBytes(thread) }
-    val before = threads.getThreadAllocatedBytes(thread)
-    threads.getThreadAllocatedBytes(thread) - before
+    repeat(1000) { threads.currentThreadAllocatedBytes }
+    val before = threads.currentThreadAllocatedBytes
+    threads.currentThreadAllocatedBytes - before
 }
