@@ -111,7 +111,7 @@ def detection_cases() -> Iterator[Case]:
     yield Case(name="detection/blazepose", contract=own, outputs=real, image_hw=(720, 1280))
 
 
-def landmark_outputs(seed: int, *, points: int = 39, size: int = 64, cells: int = 16, masks: int = 24) -> dict[str, Any]:
+def landmark_outputs(seed: int, *, points: int = 39, size: int = 64, cells: int = 10, masks: int = 16) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     raw = rng.normal(0, 2, (points, 5))
     raw[:, :3] = rng.uniform(0, size, (points, 3))
@@ -128,15 +128,15 @@ def landmark_outputs(seed: int, *, points: int = 39, size: int = 64, cells: int 
 
 
 def landmark_cases() -> Iterator[Case]:
-    turned = Region(40.0, 22.0, 35.0, 0.6)
+    turned = Region(24.0, 15.0, 25.0, 0.6)
 
     def case(name: str, outputs: Outputs, region: Region | None = turned, layout: Layout = "NCHW") -> Case:
         found = contract("pose-landmarks", outputs, (64, 64), layout=layout, decoder="landmarks")
-        return Case(name=f"landmarks/{name}", contract=found, outputs=outputs, image_hw=(45, 80), region=region)
+        return Case(name=f"landmarks/{name}", contract=found, outputs=outputs, image_hw=(31, 46), region=region)
 
     whole = landmark_outputs(1)
     yield case("turned", whole)
-    yield case("upright", whole, Region(40.0, 22.0, 35.0))
+    yield case("upright", whole, Region(24.0, 15.0, 25.0))
     yield case("outside", whole, Region(-30.0, 90.0, 60.0, -2.5))
     lines_last = {k: np.moveaxis(a, 1, 3) if a.ndim == 4 else a for k, a in whole.items()}
     yield case("channels-last", lines_last, layout="NHWC")
@@ -171,7 +171,7 @@ def segmentation_cases() -> Iterator[Case]:
     names = tuple(f"class {number}" for number in range(21))
     resizes: tuple[Resize, ...] = ("stretch", "letterbox", "corner")
 
-    def case(name: str, scores: NDArray[Any], image_hw: tuple[int, int] = (45, 37), size: int = 32, **more: Any) -> Case:
+    def case(name: str, scores: NDArray[Any], image_hw: tuple[int, int] = (29, 23), size: int = 32, **more: Any) -> Case:
         region = more.pop("region", None)
         outputs = {"scores": scores}
         found = contract("segmentation", outputs, (size, size), labels=more.pop("labels", names), **more)
@@ -180,7 +180,7 @@ def segmentation_cases() -> Iterator[Case]:
     for resize in resizes:
         yield case(f"logits/{resize}", voc, resize=resize, decoder="logits")
     yield case("logits/channels-last", np.moveaxis(voc, 1, 3), layout="NHWC", decoder="logits")
-    yield case("logits/turned", voc, decoder="logits", region=Region(18.0, 20.0, 40.0, 0.5))
+    yield case("logits/turned", voc, decoder="logits", region=Region(12.0, 14.0, 26.0, 0.5))
     yield case("logits/smaller-picture", voc, image_hw=(9, 7), decoder="logits")
     yield case("logits/undeclared", voc)
     yield case("logits/ties", np.zeros_like(voc), decoder="logits")
@@ -191,7 +191,7 @@ def segmentation_cases() -> Iterator[Case]:
     for resize in resizes:
         yield case(f"probability/{resize}", person, resize=resize, decoder="probability", labels=("background", "person"))
     yield case("probability/threshold", person, decoder="probability", settings={"threshold": 0.8}, labels=("person",))
-    yield case("probability/turned", person, decoder="probability", region=Region(18.0, 20.0, 40.0, -0.5), labels=("person",))
+    yield case("probability/turned", person, decoder="probability", region=Region(12.0, 14.0, 26.0, -0.5), labels=("person",))
     yield case("probability/undeclared", person, labels=("person",))
     strange = person.copy()
     strange[0, 0, :3], strange[0, 0, 3:5], strange[0, 0, 5, 5] = 7.0, -7.0, NAN
