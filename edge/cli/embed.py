@@ -9,7 +9,7 @@ import click
 
 from edge.cli import json_option, print_json
 from edge.embed.checks import Finding
-from edge.embed.checks.size import parse_budget
+from edge.embed.checks.size import megabytes, parse_budget
 from edge.embed.embed import embed
 from edge.embed.records import Answer, Change
 
@@ -36,7 +36,7 @@ def embed_command(
     """Copy each ARTIFACT into an app, write a typed binding for it, and check what breaks in the field.
 
     DIR is one of the sample apps, or a project of your own: Gradle, Xcode, XcodeGen or SwiftPM. A second run replaces
-    only what the first one made; embed.json beside the models says what that is. Exit code 4: a check failed.
+    only what the first one made; embed.json says what that is. Exit code 4: a check failed.
     """
     budget_bytes = parse_budget(budget) if budget is not None else None
     answer = embed(artifacts, system=system, into=into, package=package, budget_bytes=budget_bytes)
@@ -56,7 +56,7 @@ def describe(answer: Answer) -> list[str]:
 def _change(change: Change) -> list[str]:
     model = change.model
     found = [
-        f"{change.state:9} {change.folder}  {model.target}@{model.precision}, {model.bytes / 1e6:.2f} MB",
+        f"{change.state:9} {change.folder}  {model.target}@{model.precision}, {megabytes(model.bytes)}",
         f"          {change.binding}",
         "  add to the app:",
     ]

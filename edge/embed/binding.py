@@ -15,6 +15,7 @@ from edge.errors import InputError
 
 _MOST_LABELS = 1000  # of an enum: the JVM takes 64 KB of code for one class's constants
 _MOST_NUMBERS = 1000  # of one setting, for the same reason
+_MEMBERS = ("values", "value", "toMap", "of", "all", "init", "shape", "dtype", "layout", "spec", "rawValue", "allCases")
 _TEMPLATES: dict[Language, str] = {"kotlin": "binding.kt.j2", "swift": "binding.swift.j2"}
 # No type of a binding is named like one that it uses.
 _USED = """
@@ -106,16 +107,16 @@ def _view(manifest: Manifest, name: str, type_name: str, language: Language) -> 
 
 
 def _tensors(specs: tuple[TensorSpec, ...], language: Language, fallback: str) -> list[_Tensor]:
-    members = identifiers(
-        (spec.name for spec in specs), language, "member", fallback, ("values", "toMap", "all", "init")
-    )
+    members = identifiers((spec.name for spec in specs), language, "member", fallback, _MEMBERS)
     return [_Tensor(member, spec, math.prod(spec.shape)) for member, spec in zip(members, specs, strict=True)]
 
 
 def _labels(contract: Contract, language: Language) -> list[_Label]:
     if len(contract.labels) > _MOST_LABELS:
         return []
-    style, taken = ("ENTRY", ()) if language == "kotlin" else ("member", ("allCases", "number", "text", "rawValue"))
+    style, taken = (
+        ("ENTRY", ()) if language == "kotlin" else ("member", ("allCases", "text", "rawValue", "init", "hashValue"))
+    )
     entries = identifiers(contract.labels, language, style, "label", taken)  # type: ignore[arg-type]
     first = first_class(contract)
     return [

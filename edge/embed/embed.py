@@ -24,7 +24,7 @@ from edge.embed.names import check_package, identifiers, slug
 from edge.embed.native import Found, find_libraries
 from edge.embed.place import artifact_files, check_names, exclusive, make_folder, place, write_record
 from edge.embed.project import Project, find_project
-from edge.embed.records import RECORD, Answer, Change, Embedded, Record, read_record
+from edge.embed.records import Answer, Change, Embedded, Record, read_record
 from edge.embed.runtimes import delivery
 from edge.errors import InputError, UsageError
 from edge.phones import System
@@ -44,15 +44,15 @@ def embed(
         raise UsageError("--package is for Kotlin; Swift's bindings belong to the app's module")
     name = check_package(package or project.package) if system == "android" else ""
     with exclusive(project.models):
-        record = read_record(project.models)
+        record = read_record(project.home)
         planned = _plan(artifacts, record, project, name)
         make_folder(project.models)
         changes = []
         for artifact, model, source in planned:
             before = next((entry for entry in record.models if entry.name == model.name), None)
-            state = place(artifact, model, source, project.models, before)
+            state = place(artifact, model, source, project, before)
             record = _with(record, model)
-            write_record(project.models, record)
+            write_record(project.home, record)
             changes.append(_change(artifact, model, state, project))
     return Answer(
         system=system,
@@ -112,7 +112,7 @@ def folder_names(artifacts: Sequence[Artifact]) -> tuple[str, ...]:
     names: list[str] = []
     for artifact, name in zip(artifacts, plain, strict=True):
         kept = artifact.manifest
-        long = f"{name}-{slug(kept.target)}-{slug(kept.precision)}" if plain.count(name) > 1 or name == RECORD else name
+        long = f"{name}-{slug(kept.target)}-{slug(kept.precision)}" if plain.count(name) > 1 else name
         if long in names:
             raise UsageError(
                 f"{artifact.root} is the second artifact of {kept.model} for {kept.target}@{kept.precision}"
@@ -133,7 +133,7 @@ def _embedded(
     data, suffix = source.encode(), "kt" if project.system == "android" else "swift"
     path = project.bindings.joinpath(*package.split(".")) / f"{type_name}.{suffix}"
     binding = FileEntry(
-        name=Path(os.path.relpath(path, project.models)).as_posix(),
+        name=Path(os.path.relpath(path, project.home)).as_posix(),
         bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
     )
@@ -163,7 +163,7 @@ def _change(artifact: Artifact, model: Embedded, state: str, project: Project) -
             "model": model,
             "state": state,
             "folder": (project.models / model.name).relative_to(project.root).as_posix(),
-            "binding": Path(os.path.normpath(project.models / model.binding.name))
+            "binding": Path(os.path.normpath(project.home / model.binding.name))
             .relative_to(os.path.normpath(project.root))
             .as_posix(),
             "lines": lines(kept, model.type, delivery(kept.target, project.system), project),

@@ -35,6 +35,7 @@ def find_gradle(root: Path) -> Project:
         system="android",
         kind="sample app" if (project / "core" / "src/main/kotlin/edge/core").is_dir() else "Gradle",
         root=root,
+        home=module,
         models=module / "src/main/assets/models",
         bindings=module / ("src/main/java" if _java_only(module) else "src/main/kotlin"),
         package=f"{_namespace(text)}.models" if _namespace(text) else "edge.models",

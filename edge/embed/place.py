@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from edge.artifact import MANIFEST, Artifact, FileEntry, encode_json, file_digest, write_atomic
 from edge.disk import disk_errors
+from edge.embed.project import Project
 from edge.embed.records import RECORD, Embedded, Record
 from edge.errors import InputError, StoreError, UsageError
 from edge.output import publish_folder, staging_folder
@@ -62,18 +63,19 @@ def check_names(artifact: Artifact) -> None:
         raise InputError(f"{artifact.root}: names of files differ in nothing or in case only; deploy it again")
 
 
-def place(artifact: Artifact, model: Embedded, binding: str, models: Path, before: Embedded | None) -> str:
+def place(artifact: Artifact, model: Embedded, binding: str, project: Project, before: Embedded | None) -> str:
     """Put one artifact and its binding in place and return added, replaced or unchanged.
 
     Raises InputError for something in the way that `edge embed` has not put there, or that was changed since.
     """
-    folder, source = models / model.name, models / model.binding.name
+    models, home = project.models, project.home
+    folder, source = models / model.name, home / model.binding.name
     same_folder = _holds(folder, model.files)
     same_source = source.is_file() and file_digest(source) == model.binding.sha256
     if not same_folder:
         _check_ours(folder, before)
     if not same_source and source.exists():
-        _check_source(source, before, models)
+        _check_source(source, before, home)
     if not same_folder:
         with staging_folder(models) as staging:
             _copy(artifact, model.files, staging / model.name)
@@ -83,15 +85,15 @@ def place(artifact: Artifact, model: Embedded, binding: str, models: Path, befor
             source.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(source, binding.encode())
     if before is not None and before.binding.name != model.binding.name:
-        _remove_source(models / before.binding.name, before)
+        _remove_source(home / before.binding.name, before)
     if same_folder and same_source and before is not None:
         return "unchanged"
     return "added" if before is None else "replaced"
 
 
-def write_record(models: Path, record: Record) -> None:
+def write_record(home: Path, record: Record) -> None:
     """Write embed.json, unless it says the same already."""
-    data, path = encode_json(msgspec.to_builtins(record)), models / RECORD
+    data, path = encode_json(msgspec.to_builtins(record)), home / RECORD
     if not path.is_file() or path.read_bytes() != data:
         write_atomic(path, data)
 
@@ -126,8 +128,8 @@ def _check_ours(folder: Path, before: Embedded | None) -> None:
         raise InputError(f"{folder} was changed since `edge embed` put it there; move it away, or bring it back")
 
 
-def _check_source(source: Path, before: Embedded | None, models: Path) -> None:
-    ours = before is not None and models / before.binding.name == source
+def _check_source(source: Path, before: Embedded | None, home: Path) -> None:
+    ours = before is not None and home / before.binding.name == source
     if before is None or not ours:
         raise InputError(
             f"{source} is in the way: `edge embed` has not written it; move it away or give another --package"

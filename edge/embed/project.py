@@ -24,11 +24,12 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """An app's project; `models` is the folder that the app's own files have at `models/` (Models/ on iOS)."""
+    """An app's project: `models` is where the app looks for artifacts; `home` holds embed.json, which no app needs."""
 
     system: System
     kind: Kind
     root: Path
+    home: Path
     models: Path
     bindings: Path  # the root of the sources that the binding goes into
     package: str  # of generated Kotlin, if --package does not say

@@ -1,4 +1,4 @@
-"""What `edge embed` writes down: embed.json beside the models, and its answer."""
+"""What `edge embed` writes down: embed.json in the project, and its answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RECORD = "embed.json"
 
 
 class Embedded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model in an app: the folder of its artifact beside embed.json, and the binding, as they were written."""
+    """One model in an app: its artifact's folder among the models, and the binding, as they were written."""
 
     name: str  # of the folder
     type: str  # of the binding

@@ -30,6 +30,7 @@ def find_xcode(root: Path) -> Project:
         system="ios",
         kind=kind,
         root=root,
+        home=root,
         models=sources / "Models",
         bindings=sources / "Generated",
         package="",

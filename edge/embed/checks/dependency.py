@@ -19,7 +19,8 @@ def check_dependencies(manifest: Manifest, shipped: Delivery, project: Project) 
 def _check(manifest: Manifest, shipped: Delivery, package: Package, project: Project) -> Finding:
     needed, version = package_needs(manifest, shipped, package), version_for(manifest, shipped, package)
     given = project.dependencies.get(package.name)
-    add = f"write version {version} of it into {project.build_file.name}"
+    file = "the Podfile" if package.registry == "pods" else project.build_file.name
+    add = f"write version {version} of it into {file}"
     if given is None:
         return _finding(
             "warning", package, f"no build file of the project names it yet; {manifest.target} needs it", add

@@ -31,4 +31,4 @@ def check_size(sizes: dict[str, int], budget_bytes: int) -> Finding:
 
 def megabytes(size_bytes: int) -> str:
     """Return a size for people."""
-    return f"{size_bytes / 1e6:.2f} MB"
+    return f"{size_bytes / 1e6:.2f} MB" if size_bytes >= 10_000 else f"{size_bytes} B"

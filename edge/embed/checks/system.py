@@ -15,7 +15,7 @@ def check_system(manifest: Manifest, shipped: Delivery, project: Project) -> Fin
     """Compare minSdk or the deployment target with the runtime's minimum and the manifest's needs."""
     needed, setting = needed_minimum(manifest, shipped, project), _SETTING[project.system]
     said, unit = project.minimum, "API " if project.system == "android" else ""
-    where = f"{manifest.model} ({manifest.target})"
+    where = manifest.target
     if not said:
         message = f"{setting} was not found in {project.build_file.name}; the runtime needs {unit}{needed}"
         return Finding(check="system", verdict="warning", where=where, message=message, mend=_mend(project, needed))
