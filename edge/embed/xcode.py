@@ -71,7 +71,7 @@ def _recognise(root: Path) -> tuple[Kind, Path, Path]:
 def _generated_sources(text: str) -> str:
     """Return the first source folder of the first target of a project.yml, or its project's name."""
     targets = text[found.end() :] if (found := re.search(r"^targets:\s*$", text, re.MULTILINE)) else ""
-    pattern = r"^\s+sources:\s*(?:\[\s*)?(?:\n\s*-\s*)?(?:path:\s*)?[\"']?([\w./\- ]+?)[\"']?\s*(?:[\],]|$)"
+    pattern = r"^\s+sources:[ \t]*(?:\[\s*|\n\s*-\s*)?(?:path:\s*)?[\"']?([\w.][\w./\- ]*?)[\"']?\s*(?:[\],]|$)"
     found = re.search(pattern, targets, re.MULTILINE) or re.search(r"^name:\s*[\"']?([\w\- ]+)", text, re.MULTILINE)
     return _inside(found.group(1).strip() if found else "Sources")
 
