@@ -111,9 +111,7 @@ def detection_cases() -> Iterator[Case]:
     yield Case(name="detection/blazepose", contract=own, outputs=real, image_hw=(720, 1280))
 
 
-def landmark_outputs(
-    seed: int, *, points: int = 39, size: int = 64, cells: int = 10, masks: int = 16
-) -> dict[str, Any]:
+def landmark_outputs(seed: int, *, points: int = 39, size: int = 64, cells: int = 10, masks: int = 16) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     raw = rng.normal(0, 2, (points, 5))
     raw[:, :3] = rng.uniform(0, size, (points, 3))
@@ -173,9 +171,7 @@ def segmentation_cases() -> Iterator[Case]:
     names = tuple(f"class {number}" for number in range(21))
     resizes: tuple[Resize, ...] = ("stretch", "letterbox", "corner")
 
-    def case(
-        name: str, scores: NDArray[Any], image_hw: tuple[int, int] = (29, 23), size: int = 32, **more: Any
-    ) -> Case:
+    def case(name: str, scores: NDArray[Any], image_hw: tuple[int, int] = (29, 23), size: int = 32, **more: Any) -> Case:
         region = more.pop("region", None)
         outputs = {"scores": scores}
         found = contract("segmentation", outputs, (size, size), labels=more.pop("labels", names), **more)
@@ -193,13 +189,9 @@ def segmentation_cases() -> Iterator[Case]:
     yield case("logits/nan", broken, decoder="logits")
     person = (1 / (1 + np.exp(-smooth_scores(rng, 1, 12, 16)))).astype(np.float32)
     for resize in resizes:
-        yield case(
-            f"probability/{resize}", person, resize=resize, decoder="probability", labels=("background", "person")
-        )
+        yield case(f"probability/{resize}", person, resize=resize, decoder="probability", labels=("background", "person"))
     yield case("probability/threshold", person, decoder="probability", settings={"threshold": 0.8}, labels=("person",))
-    yield case(
-        "probability/turned", person, decoder="probability", region=Region(12.0, 14.0, 26.0, -0.5), labels=("person",)
-    )
+    yield case("probability/turned", person, decoder="probability", region=Region(12.0, 14.0, 26.0, -0.5), labels=("person",))
     yield case("probability/undeclared", person, labels=("person",))
     strange = person.copy()
     strange[0, 0, :3], strange[0, 0, 3:5], strange[0, 0, 5, 5] = 7.0, -7.0, NAN

@@ -78,9 +78,7 @@ def pattern(width: int, height: int) -> NDArray[np.uint8]:
     return ((x * (3 + c) + y * (5 - c) + x * y) % 256).astype(np.uint8)
 
 
-def camera_planes(
-    rng: np.random.Generator, width: int, height: int, *, interleaved: bool
-) -> tuple[Plane, Plane, Plane]:
+def camera_planes(rng: np.random.Generator, width: int, height: int, *, interleaved: bool) -> tuple[Plane, Plane, Plane]:
     """Return random planes: with padded rows, and chroma apart, or in one buffer that both planes look into."""
     half_width, half_height = (width + 1) // 2, (height + 1) // 2
     luma = Plane(rng.bytes((height - 1) * (width + 7) + width), width + 7)
@@ -125,12 +123,7 @@ def cases() -> Iterator[Case]:
         for layout in ("NCHW", "NHWC"):
             rule = msgspec.structs.replace(levels, **values)
             yield Case(name=f"values/{name}/{layout}", source="levels", rule=rule, layout=layout)
-    for dtype, low, high in (
-        ("uint8", 0.0, 255.0),
-        ("int8", -128.0, 127.0),
-        ("int8", -200.0, 200.0),
-        ("int32", -9.0, 9.0),
-    ):
+    for dtype, low, high in (("uint8", 0.0, 255.0), ("int8", -128.0, 127.0), ("int8", -200.0, 200.0), ("int32", -9.0, 9.0)):
         for colour in ("RGB", "BGR"):
             rule = msgspec.structs.replace(levels, range=(low, high), colour=colour)
             name = f"integers/{dtype}/{high:g}/{colour}"

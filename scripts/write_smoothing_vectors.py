@@ -33,9 +33,7 @@ def times(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
     return np.asarray(found, np.int64)
 
 
-def scalar_case(
-    name: str, settings: OneEuroSettings, values: NDArray[Any], arrays: Arrays, **more: Any
-) -> dict[str, Any]:
+def scalar_case(name: str, settings: OneEuroSettings, values: NDArray[Any], arrays: Arrays, **more: Any) -> dict[str, Any]:
     at = times(np.random.default_rng(len(values)), len(values))
     resets, scale = more.get("resets", []), more.get("scale", 1.0)
     smoother = OneEuro(settings)
@@ -51,9 +49,7 @@ def scalar_case(
     }  # fmt: skip
 
 
-def landmark_case(
-    name: str, points: NDArray[Any], visibility: NDArray[Any], arrays: Arrays, **more: Any
-) -> dict[str, Any]:
+def landmark_case(name: str, points: NDArray[Any], visibility: NDArray[Any], arrays: Arrays, **more: Any) -> dict[str, Any]:
     at = times(np.random.default_rng(3), len(points))
     resets, scale = more.get("resets", []), more.get("scale", 300.0)
     smoother = LandmarkSmoother(points.shape[1])
