@@ -4,7 +4,6 @@ import EdgeCore
 import Foundation
 import ImageIO
 import UIKit
-import UniformTypeIdentifiers
 
 private let converter = CIContext(options: [.cacheIntermediates: false])
 

@@ -4,6 +4,7 @@ import Foundation
 
 /// Runs a Core ML package; the system compiles it on its first use and chooses among CPU, GPU and Neural Engine.
 final class CoreMLEngine: Engine {
+    private let compiled: URL
     private let model: MLModel
     private let contract: Contract
     private let inputs: [(spec: TensorSpec, array: MLMultiArray)]
@@ -14,8 +15,7 @@ final class CoreMLEngine: Engine {
             throw EngineUnsupported("\(candidate.name) has no .mlpackage; deploy it again for the target coreml")
         }
         let package = candidate.folder.appendingPathComponent(name)
-        let compiled = try MLModel.compileModel(at: package)
-        defer { try? FileManager.default.removeItem(at: compiled) }  // it is in memory from here on
+        compiled = try MLModel.compileModel(at: package)
         let configuration = MLModelConfiguration()
         configuration.computeUnits = .all
         model = try MLModel(contentsOf: compiled, configuration: configuration)
@@ -24,6 +24,10 @@ final class CoreMLEngine: Engine {
             let shape = spec.shape.map { NSNumber(value: $0) }
             return (spec, try MLMultiArray(shape: shape, dataType: dataType(spec)))
         }
+    }
+
+    deinit {
+        try? FileManager.default.removeItem(at: compiled)
     }
 
     func run(_ given: [String: [Float]]) throws -> [String: [Float]] {

@@ -31,7 +31,7 @@ func networkNow() -> EdgeCore.Network {
 }
 
 /// Keeps the system's latest word on the network; nothing is sent to learn it.
-private final class PathWatch: Sendable {
+private final class PathWatch: @unchecked Sendable {  // the monitor is safe by itself
     static let shared = PathWatch()
 
     private let monitor = NWPathMonitor()

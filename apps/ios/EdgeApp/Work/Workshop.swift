@@ -35,8 +35,8 @@ final class Workshop: ObservableObject {
     func runner(task: String) async throws -> VisionModel {
         let found = artifacts?.of(task: task) ?? []
         guard let first = found.first else { throw ScreenProblem(state: .noModel(task: task)) }
-        let runner = try await runner(for: found, contract: first.manifest.contract, key: task)
-        return try VisionModel(first.manifest, runner)
+        let made = try await runner(for: found, contract: first.manifest.contract, key: task)
+        return try VisionModel(first.manifest, made)
     }
 
     /// Return the runner of a model on the server only, such as the one that makes pictures of tokens.
