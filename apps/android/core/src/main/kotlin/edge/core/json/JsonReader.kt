@@ -1,7 +1,7 @@
 package edge.core.json
 
 /** A value and where it stands, read as what is expected there; every mismatch raises JsonError with the place. */
-class JsonReader(private val value: Json, private val path: String = "") {
+class JsonReader(val value: Json, private val path: String = "") {
     val isNull: Boolean get() = value is JsonNull
 
     /** Return the members of an object by name; names that are not in `known` raise, unless `known` is null. */
