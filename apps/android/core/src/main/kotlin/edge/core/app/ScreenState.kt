@@ -1,5 +1,7 @@
 package edge.core.app
 
+import edge.core.image.StageTimes
+
 /** What the user can do about a state; the screen shows one button for it. */
 enum class Remedy { ASK_CAMERA, OPEN_SYSTEM_SETTINGS, OPEN_SETTINGS, DOWNLOAD_AGAIN, UPDATE_APP, TRY_AGAIN, NONE }
 
@@ -18,7 +20,7 @@ sealed interface ScreenState {
     }
 
     /** Results arrive; `ranOn` names the side and the backend. */
-    data class Running(val model: String, val ranOn: String, val times: StageMedians?) : ScreenState {
+    data class Running(val model: String, val ranOn: String, val times: StageTimes?) : ScreenState {
         override val remedy: Remedy = Remedy.NONE
         override val keepsResult: Boolean = true
     }
