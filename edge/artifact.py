@@ -5,17 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from edge.contract import Contract, Postprocess, Preprocess, TensorSpec
 from edge.delegation import Delegation
-from edge.errors import InputError, StoreError
+from edge.errors import ContractError, InputError, StoreError
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 Mode = Literal["native", "emulated", "reference", "unverified"]
+# What is read, not what is made, is checked by these: the apps download by a manifest. No part of a name is empty, "."
+# or "..", and "$(?!\n)" is the end of the text, for Python's "$" stands before a last newline too.
+FileName = Annotated[str, Meta(pattern=r"^(?!(.*/)?\.{1,2}(/|$))[^/\\\x00-\x1f\x7f]+(/[^/\\\x00-\x1f\x7f]+)*$(?!\n)")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+Size = Annotated[int, Meta(ge=0, le=2**53)]  # in bytes; every language of the apps and of JSON holds it exactly
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,9 +31,9 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class FileEntry(_Record):
     """Name one file of an artifact, relative to its folder."""
 
-    name: str
-    bytes: int
-    sha256: str
+    name: FileName
+    bytes: Size
+    sha256: Digest
 
 
 class Step(_Record):
@@ -81,7 +87,7 @@ class Needs(_Record):
     """State what the device must offer."""
 
     min_runtime: str
-    ram_bytes: int = 0
+    ram_bytes: Size = 0
 
 
 class Fallback(_Record):
@@ -113,6 +119,13 @@ class Manifest(_Record, kw_only=True):
     estimates: dict[str, float] = {}  # of the chip's compiler, not measured: cycles, bytes, milliseconds
     signature: str = ""  # equal for two builds that compute the same, whose bytes a vendor's compiler makes differ
     fallback: Fallback = Fallback()
+
+    def __post_init__(self) -> None:
+        names = [entry.name for entry in self.files]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ContractError(
+                f"files are named twice: {', '.join(twice)}; deploy the artifact again with `edge deploy`"
+            )
 
     @property
     def contract(self) -> Contract:
@@ -203,7 +216,7 @@ def read_manifest(root: Path) -> Artifact:
         raise InputError(
             f"{root} is not an artifact: no {MANIFEST} to read ({error.strerror}); make one with `edge deploy`"
         ) from None
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path} is not a manifest of schema {SCHEMA}: {error}; deploy it again with `edge deploy`"
         ) from None

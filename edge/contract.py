@@ -28,6 +28,8 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ContractError(
                 f"{self.name}: shape {list(self.shape)} has a size below 1; every size is fixed and positive"
             )
+        if any(size >= 2**31 for size in self.shape):
+            raise ContractError(f"{self.name}: shape {list(self.shape)} has a size that no 32-bit number holds")
         if self.layout and len(self.shape) != 4:
             raise ContractError(
                 f"{self.name}: layout {self.layout} needs 4 axes, shape {list(self.shape)} has {len(self.shape)}"
@@ -59,6 +61,8 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
+        if not all(1 <= side < 2**31 for side in self.size):
+            raise ContractError(f"preprocess.size {list(self.size)} has a side below 1 pixel or above 32 bits")
         if any(value == 0 for value in self.std):
             raise ContractError(f"preprocess.std {list(self.std)} has a zero; every channel is divided by it")
 

@@ -78,10 +78,20 @@ private class JsonParser(private val text: String) {
         val found = StringBuilder()
         while (true) {
             when (val char = next()) {
-                '"' -> return found.toString()
+                '"' -> return found.toString().also(::checkPairs)
                 '\\' -> found.append(escaped())
                 else -> if (char < ' ') fail("a control character stands in a string") else found.append(char)
             }
+        }
+    }
+
+    /** Half of a surrogate pair is no character: it could not be written as UTF-8 again. */
+    private fun checkPairs(string: String) {
+        var index = 0
+        while (index < string.length) {
+            val code = string.codePointAt(index)
+            if (code in 0xD800..0xDFFF) fail("a string has half of a surrogate pair")
+            index += Character.charCount(code)
         }
     }
 
