@@ -100,7 +100,12 @@ def weighted_suppression(
 
 def detection_region(detection: Detection) -> Region:
     """Return the square around keypoint 0 that reaches 1.25 times as far as keypoint 1, turned so that 0→1 is up."""
-    (x0, y0), (x1, y1) = detection.keypoints[0], detection.keypoints[1]
+    return aligned_region(detection.keypoints[:2])
+
+
+def aligned_region(points: NDArray[np.float64]) -> Region:
+    """Return the region of two points (2, 2): its centre, and a point on the circle around the person, straight up."""
+    (x0, y0), (x1, y1) = points
     side = 2 * math.hypot(x1 - x0, y1 - y0) * REGION_SCALE
     turn = math.pi / 2 - math.atan2(-(y1 - y0), x1 - x0)
     rotation = turn - 2 * math.pi * math.floor((turn + math.pi) / (2 * math.pi))  # into −π…π

@@ -44,7 +44,8 @@ class Pose:
 
     `points` (33, 3) in picture pixels, z towards the camera negative, on about the scale of x, from the mid-hip;
     `visibility` and `presence` (33,) in 0…1; `world` (33, 3) in metres from the mid-hip;
-    `mask` (H, W) in 0…1 over the whole picture, if the model has one.
+    `mask` (H, W) in 0…1 over the whole picture, if the model has one; `next_region` is where to look for the same
+    person in the next picture, if the model says it.
     """
 
     score: float
@@ -54,6 +55,7 @@ class Pose:
     world: NDArray[np.float64]
     region: Region | None = None
     mask: NDArray[np.float32] | None = None
+    next_region: Region | None = None
 
     @property
     def found(self) -> bool:
@@ -94,19 +96,19 @@ def nobody() -> Pose:
 def refine_on_heatmap(points: Points, heatmap: NDArray[Any], *, kernel: int = 7, least: float = 0.5) -> Points:
     """Move points (N, 2) in 0…1 to the centroid of their heatmap's probability within kernel × kernel cells.
 
-    `heatmap` is (H, W, N) of logits. A point outside it, or where no cell reaches `least`, stays. Cell i lies at i / W,
-    as MediaPipe's RefineLandmarksFromHeatmapCalculator has it.
+    `heatmap` is (H, W, N) of logits. A point outside it, or where no cell reaches `least` or one is not a number,
+    stays. Cell i lies at i / W, as MediaPipe's RefineLandmarksFromHeatmapCalculator has it.
     """
     height, width = heatmap.shape[:2]
     reach = (kernel - 1) // 2
     refined = points.copy()
     for index, (x, y) in enumerate(points):
-        column, row = int(np.floor(x * width)), int(np.floor(y * height))
-        if not (0 <= column < width and 0 <= row < height):
+        if not (0 <= np.floor(x * width) < width and 0 <= np.floor(y * height) < height):  # nor is it a number
             continue
+        column, row = int(x * width), int(y * height)
         top, left = max(0, row - reach), max(0, column - reach)
         window = sigmoid(heatmap[top : row + reach + 1, left : column + reach + 1, index])
-        if window.max() < least:
+        if not window.max() >= least:
             continue
         rows, columns = np.arange(window.shape[0]) + top, np.arange(window.shape[1]) + left
         total = window.sum()

@@ -62,3 +62,27 @@ def palette(classes: int) -> NDArray[np.uint8]:
                 colours[index, channel] |= ((value >> channel) & 1) << bit
             value >>= 3
     return colours
+
+
+def mask_layer(probability: NDArray[Any], colour: NDArray[Any], *, strength: float = 0.38) -> NDArray[np.uint32]:
+    """Return what `tint` puts on a picture, without the line, as ARGB (H, W), not premultiplied.
+
+    The probability counts in steps of 1/255.
+    """
+    levels = np.floor(np.nan_to_num(np.clip(probability, 0, 1)).astype(np.float32) * np.float32(255) + np.float32(0.5))
+    inside = np.clip((np.arange(256) / 255 - 0.25) * 2, 0.0, 1.0)
+    table = _argb(np.broadcast_to(np.asarray(colour, np.uint8), (256, 3)), strength * inside)
+    return table[levels.astype(np.intp)]
+
+
+def class_layer(numbers: NDArray[Any], *, strength: float = 0.5) -> NDArray[np.uint32]:
+    """Return every class or segment in its colour as ARGB (H, W), not premultiplied; number 0 is transparent."""
+    table = _argb(palette(int(numbers.max()) + 1), np.array(strength))
+    table[0] = 0
+    return table[numbers]
+
+
+def _argb(colours: NDArray[np.uint8], strength: NDArray[Any]) -> NDArray[np.uint32]:
+    red, green, blue = colours.astype(np.uint32).T
+    alpha = np.rint(255 * strength).astype(np.uint32)
+    return np.asarray(alpha << 24 | red << 16 | green << 8 | blue, np.uint32)

@@ -16,6 +16,7 @@ from edge.tasks import Frame, Image, MeanOverPictures, Region, Tensors, task, wo
 from edge.tasks._detection import (
     Detection,
     Detections,
+    aligned_region,
     anchor_centres,
     decode_boxes,
     detection_region,
@@ -25,8 +26,12 @@ from edge.tasks._detection import (
 from edge.tasks._geometry import invert, output, planes, prepare, sigmoid, transform
 from edge.tasks._landmarks import LANDMARK_NAMES, Pose, nobody, pixel_error, pose_oks, refine_on_heatmap
 from edge.tasks._skeleton import draw_detections, draw_pose
+from edge.tasks._tracking import RegionTracker
 
-__all__ = ["Detection", "Detections", "Pose", "PosePipeline", "detection_region", "nobody", "pixel_error", "pose_oks"]
+__all__ = [
+    "Detection", "Detections", "Pose", "PosePipeline", "RegionTracker", "detection_region", "nobody", "pixel_error",
+    "pose_oks",
+]  # fmt: skip
 
 _VALUES = 5  # a landmark is x, y, z in tensor pixels, and logits of visibility and presence
 
@@ -88,7 +93,8 @@ class PoseLandmarks(MeanOverPictures):
     """Place 33 landmarks on one person.
 
     Outputs `landmarks` (1, 5·N), N ≥ 33, `presence` (1, 1) probability, `world` (1, 3·N) metres, and if the model has
-    them `heatmap` (N planes of logits) and `mask` (1 plane of logits).
+    them `heatmap` (N planes of logits) and `mask` (1 plane of logits). Landmarks 33 and 34, where there are any, are the
+    person's centre and a point on the circle around: they say where to look in the next picture (BlazePose, section 3).
     """
 
     metric = "OKS"
@@ -108,13 +114,15 @@ class PoseLandmarks(MeanOverPictures):
         names = {spec.name for spec in contract.outputs}
         count = len(LANDMARK_NAMES)
         raw = output(outputs, contract, "landmarks")[0].astype(np.float64).reshape(-1, _VALUES)
-        raw = raw[:count]
         size = np.array([frame.tensor_hw[1], frame.tensor_hw[0]], np.float64)
         flat = raw[:, :2] / size
         if "heatmap" in names:
-            flat = refine_on_heatmap(flat, planes(outputs, contract, "heatmap")[..., :count])
+            heatmap = planes(outputs, contract, "heatmap")
+            known = min(len(flat), heatmap.shape[2])
+            flat[:known] = refine_on_heatmap(flat[:known], heatmap[..., :known])
+        places, raw = transform(frame.matrix, flat * size), raw[:count]
         scale = float(np.hypot(frame.matrix[0, 0], frame.matrix[1, 0]))  # picture pixels in a tensor pixel
-        points = np.column_stack([transform(frame.matrix, flat * size), raw[:, 2] * scale])
+        points = np.column_stack([places[:count], raw[:, 2] * scale])
         world = output(outputs, contract, "world")[0].astype(np.float64).reshape(-1, 3)[:count].copy()
         world[:, :2] = world[:, :2] @ (frame.matrix[:, :2] / scale).T
         return Pose(
@@ -125,6 +133,7 @@ class PoseLandmarks(MeanOverPictures):
             world=world,
             region=frame.region,
             mask=_mask(planes(outputs, contract, "mask"), frame) if "mask" in names else None,
+            next_region=_next_region(places[count:]),
         )
 
     def compare(self, result: Pose, reference: Pose) -> float:
@@ -183,6 +192,14 @@ def _into_picture(item: Detection, frame: Frame) -> Detection:
     size = np.array([frame.tensor_hw[1], frame.tensor_hw[0]], np.float64)
     box = transform(frame.matrix, item.box.reshape(2, 2) * size).reshape(4)
     return Detection(item.score, box, transform(frame.matrix, item.keypoints * size))
+
+
+def _next_region(beyond: NDArray[np.float64]) -> Region | None:
+    """Return the square that the two points beyond the body's span, as the detector's keypoints do; None without them."""
+    if len(beyond) < 2:
+        return None
+    region = aligned_region(beyond[:2]) if np.isfinite(beyond[:2]).all() else None
+    return region if region is not None and 0 < region.side < np.inf else None
 
 
 def _mask(logits: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
