@@ -1,0 +1,109 @@
+package edge.core.oip
+
+import edge.core.json.Json
+import edge.core.json.JsonArray
+import edge.core.json.JsonBoolean
+import edge.core.json.JsonError
+import edge.core.json.JsonNull
+import edge.core.json.JsonNumber
+import edge.core.json.JsonObject
+import edge.core.json.JsonString
+import java.math.BigDecimal
+import java.math.MathContext
+import java.math.RoundingMode
+import java.nio.ByteBuffer
+import java.nio.CharBuffer
+import java.nio.charset.CharacterCodingException
+import java.nio.charset.CodingErrorAction
+
+// Both sides' requests are compared byte for byte, so numbers and strings are written as the reference writes them.
+
+/** Return the UTF-8 of a value's JSON, nothing escaped but what has to be; raises IllegalArgumentException for half a pair. */
+internal fun wireBytes(value: Json): ByteArray {
+    val text = StringBuilder().also { it.write(value) }
+    val encoder = Charsets.UTF_8.newEncoder().onMalformedInput(CodingErrorAction.REPORT)
+    val encoded = try {
+        encoder.encode(CharBuffer.wrap(text))
+    } catch (_: CharacterCodingException) {
+        throw IllegalArgumentException("a name or parameter holds half of a surrogate pair, which is no text")
+    }
+    return ByteArray(encoded.remaining()).also { encoded.get(it) }
+}
+
+/** Return text of UTF-8; raises JsonError where the bytes are none. */
+internal fun utf8(bytes: ByteArray, from: Int, until: Int): String {
+    val decoder = Charsets.UTF_8.newDecoder().onMalformedInput(CodingErrorAction.REPORT)
+        .onUnmappableCharacter(CodingErrorAction.REPORT)
+    return try {
+        decoder.decode(ByteBuffer.wrap(bytes, from, until - from)).toString()
+    } catch (_: CharacterCodingException) {
+        throw JsonError("the text is no UTF-8")
+    }
+}
+
+/** Return a finite number as its shortest text: 0.00001, 1234.5, 1e16. */
+internal fun numberText(value: Double): String {
+    require(value.isFinite()) { "$value has no JSON" }
+    val sign = if (value < 0 || 1 / value < 0) "-" else ""
+    if (value == 0.0) return "${sign}0.0"
+    val shortest = shortest(value)
+    val digits = shortest.unscaledValue().abs().toString().trimEnd('0')
+    val point = shortest.precision() - shortest.scale() // of digits before the decimal point
+    return sign + when {
+        digits.length <= point && point <= 16 -> digits.padEnd(point, '0') + ".0"
+        point in 1..16 -> digits.substring(0, point) + "." + digits.substring(point)
+        point in -4..0 -> "0." + "0".repeat(-point) + digits
+        digits.length == 1 -> "${digits}e${point - 1}"
+        else -> "${digits[0]}.${digits.substring(1)}e${point - 1}"
+    }
+}
+
+/** Return the number of the fewest digits that is read as the same double. */
+private fun shortest(value: Double): BigDecimal {
+    val exact = BigDecimal(value)
+    for (precision in 1..16) {
+        val rounded = exact.round(MathContext(precision, RoundingMode.HALF_EVEN))
+        if (rounded.toDouble() == value) return rounded
+    }
+    return exact.round(MathContext(17, RoundingMode.HALF_EVEN))
+}
+
+private fun StringBuilder.write(value: Json) {
+    when (value) {
+        is JsonNull -> append("null")
+        is JsonBoolean -> append(value.value)
+        is JsonNumber -> append(value.text)
+        is JsonString -> quote(value.value)
+        is JsonArray -> listed('[', ']', value.items) { write(it) }
+        is JsonObject -> listed('{', '}', value.members.entries) { (name, member) ->
+            quote(name)
+            append(':')
+            write(member)
+        }
+    }
+}
+
+private fun <T> StringBuilder.listed(open: Char, close: Char, items: Collection<T>, each: (T) -> Unit) {
+    append(open)
+    items.forEachIndexed { index, item ->
+        if (index > 0) append(',')
+        each(item)
+    }
+    append(close)
+}
+
+private fun StringBuilder.quote(text: String) {
+    append('"')
+    for (char in text) {
+        when (char) {
+            '"', '\\' -> append('\\').append(char)
+            '\b' -> append("\\b")
+            '\n' -> append("\\n")
+            '\u000c' -> append("\\f")
+            '\r' -> append("\\r")
+            '\t' -> append("\\t")
+            else -> if (char < ' ') append("\\u00").append(char.code.toString(16).padStart(2, '0')) else append(char)
+        }
+    }
+    append('"')
+}
