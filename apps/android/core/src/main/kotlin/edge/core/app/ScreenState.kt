@@ -46,7 +46,7 @@ sealed interface ScreenState {
     }
 
     /** A download ended early; what came is kept and the next try goes on from there. */
-    data class Truncated(val file: String, val receivedBytes: Long, val expectedBytes: Long) : ScreenState {
+    data class Truncated(val file: String, val reason: String) : ScreenState {
         override val remedy: Remedy = Remedy.DOWNLOAD_AGAIN
     }
 
