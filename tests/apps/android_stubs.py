@@ -3,7 +3,7 @@
     python tests/apps/android_stubs.py apps/.tools/python android.jar
 
 The package has every signature of the API as Python type stubs. Three things are lost in them and put back here: `int`
-and `float` returns may be long and double (the rules and the table below), a class without a public constructor cannot
+and `float` returns may be long and double (android_numbers.py), a class without a public constructor cannot
 be told from an interface (it becomes one), and protected methods are public. AndroidX is left out: the app has none.
 Nothing in the jar can be executed.
 """
@@ -19,28 +19,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from android_numbers import PRIMITIVES, WORDS, widened
 from classfile import ABSTRACT, FINAL, INTERFACE, NATIVE, PUBLIC, STATIC, SUPER, VARARGS, ClassFile, Inner, Member
 
+_PARTS = ("android_numbers.py", "classfile.py")
 _PACKAGES = ("android", "dalvik", "org")  # java and javax are the JDK's
 _OBJECT = "java/lang/Object"
-_PLAIN = {
-    "jint": "I", "jlong": "J", "jfloat": "F", "jdouble": "D", "jboolean": "Z", "jshort": "S", "jchar": "C", "jbyte": "B",
-}  # fmt: skip
-_WORDS = {"int": "I", "float": "F", "bool": "Z", "None": "V"}
-_LONG = re.compile(r"(Timestamp|Millis|Nanos|Realtime|NanoTime|Bytes)$|^(get|opt|read)(\w*)Long(Extra|Property)?$")
-_DOUBLE = re.compile(r"^(get|opt|read)Double(Extra)?$|^get(Latitude|Longitude|Altitude)$")
-# What no rule tells: results and fields that are long.
-LONGS = frozenset({
-    "android.app.ActivityManager.MemoryInfo.availMem", "android.app.ActivityManager.MemoryInfo.threshold",
-    "android.app.ActivityManager.MemoryInfo.totalMem", "android.content.res.AssetFileDescriptor.getDeclaredLength",
-    "android.content.res.AssetFileDescriptor.getLength", "android.content.res.AssetFileDescriptor.getStartOffset",
-    "android.os.BatteryManager.computeChargeTimeRemaining", "android.os.Debug.getNativeHeapAllocatedSize",
-    "android.os.Debug.getNativeHeapSize", "android.os.Debug.getPss", "android.os.ParcelFileDescriptor.getStatSize",
-    "android.os.Process.getElapsedCpuTime", "android.view.MotionEvent.getDownTime",
-    "android.view.MotionEvent.getEventTime", "android.view.View.getDrawingTime",
-})  # fmt: skip
-# What a rule takes for long and is int.
-INTS = frozenset({"android.graphics.Bitmap.getRowBytes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +129,17 @@ class Stubs:
         nullable = len(choices) > 1 and any(ast.unparse(choice) == "None" for choice in choices)
         choices = [choice for choice in choices if len(choices) == 1 or ast.unparse(choice) != "None"]
         for choice in choices:  # a parameter is written as int | java.jlong | java.lang.Long
-            plain = _PLAIN.get(ast.unparse(choice).removeprefix("java."))
+            plain = PRIMITIVES.get(ast.unparse(choice).removeprefix("java."))
             if plain:
                 return _Type(plain, plain)
         first, text = choices[0], ast.unparse(choices[0])
-        if text in _WORDS:
-            plain = _wide(_WORDS[text], f"{item.full_name}.{name}")
+        if text in WORDS:
+            plain = widened(WORDS[text], f"{item.full_name}.{name}")
             return _Type(plain, plain)
         if text == "str":
             return _Type("Ljava/lang/String;", "Ljava/lang/String;", nullable)
         if array := re.fullmatch(r"java\.chaquopy\.JavaArrayJ([A-Z][a-z]+)", text):
-            plain = "[" + _PLAIN["j" + array[1].lower()]
+            plain = "[" + PRIMITIVES["j" + array[1].lower()]
             return _Type(plain, plain, nullable)
         if (item.package, text) in self._variables:
             return _Type(_ANY.erased, f"T{text};", nullable)
@@ -283,7 +267,7 @@ def write_jar(root: Path, jar: Path) -> int:
 
 def cached_jar(root: Path, folder: Path) -> Path:
     """Return the jar of the stubs below `root`, made once for these stubs and this code."""
-    sources = [Path(__file__), Path(__file__).with_name("classfile.py"), *sorted(root.glob("chaquopy_*/RECORD"))]
+    sources = [Path(__file__), *map(Path(__file__).with_name, _PARTS), *sorted(root.glob("chaquopy_*/RECORD"))]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     jar = folder / f"android-{digest}.jar"
     if not jar.is_file():
@@ -299,16 +283,8 @@ def _choices(source: ast.expr) -> Iterator[ast.expr]:
         yield source
 
 
-def _wide(plain: str, place: str) -> str:
-    """Return long for an int and double for a float where the method or field is of that type."""
-    name = place.rpartition(".")[2]
-    if plain == "I" and place not in INTS and (place in LONGS or _LONG.search(name)):
-        return "J"
-    return "D" if plain == "F" and _DOUBLE.search(name) else plain
-
-
 def _argument(kind: _Type) -> str:
-    return kind.full if kind.full[0] in "T[" or kind.full != _ANY.full and kind.full[0] == "L" else "*"
+    return kind.full if kind.full[0] in "T[" or (kind.full != _ANY.full and kind.full[0] == "L") else "*"
 
 
 def _formal(variables: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ _MAJOR = 52  # Java 8
 class Member:
     """A field or a method; `descriptor` is erased, `signature` generic and empty where it would say nothing more.
 
-    `slots` is how many locals a body needs; None has no body. The body only returns null's error: `aconst_null; athrow`.
+    `slots` is how many locals a body needs; None has no body. A body only throws: `aconst_null; athrow`.
     """
 
     name: str

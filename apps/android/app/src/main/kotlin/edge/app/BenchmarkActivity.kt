@@ -86,7 +86,7 @@ class BenchmarkActivity : Activity() {
         button.setText(R.string.cancel)
         save.isEnabled = false
         // A screen that goes dark slows the processor down.
-        window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
+        window?.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
         worker.execute {
             val made = measureAll(names)
             runOnUiThread { finished(made) }
@@ -96,7 +96,7 @@ class BenchmarkActivity : Activity() {
     private fun finished(made: Json) {
         running = false
         profile = made
-        window.clearFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
+        window?.clearFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
         button.setText(R.string.measure)
         save.isEnabled = true
     }

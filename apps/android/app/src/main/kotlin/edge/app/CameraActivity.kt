@@ -127,6 +127,9 @@ class CameraActivity : Activity(), TextureView.SurfaceTextureListener {
         } catch (error: CameraAccessException) {
             end()
             return panel.show(ScreenState.CameraLost(error.message.orEmpty()))
+        } catch (_: SecurityException) { // it was taken away since it was asked for
+            end()
+            return panel.show(ScreenState.NoCamera(forGood = false))
         }
         loop = FrameLoop(edge, chosen, edge.firstOf(DETECTION)?.first, frames, overlay::show, ::tell).also { it.start() }
     }

@@ -1,6 +1,5 @@
 package edge.app
 
-import android.annotation.SuppressLint
 import android.content.Context
 import android.graphics.ImageFormat
 import android.graphics.SurfaceTexture
@@ -70,8 +69,7 @@ class CameraFeed(
             return Turn.values()[Math.floorMod(sensor - displayDegrees, 360) / 90]
         }
 
-    /** Begin; the permission has been asked for. Raises CameraAccessException. */
-    @SuppressLint("MissingPermission")
+    /** Begin. Raises CameraAccessException, and SecurityException without the permission. */
     fun start(preview: SurfaceTexture) {
         reader.setOnImageAvailableListener({ take(it) }, handler)
         preview.setDefaultBufferSize(size.width, size.height)

@@ -1,6 +1,7 @@
 package edge.app
 
 import android.app.Application
+import edge.core.app.Callers
 import edge.core.app.EmbeddedModels
 import edge.core.app.Settings
 import edge.core.files.Installer

@@ -10,6 +10,7 @@ import android.view.View
 import edge.core.app.Pen
 import edge.core.app.Placement
 import edge.core.app.Scene
+import edge.core.app.copyTo
 import edge.core.app.drawPose
 import edge.core.app.fitted
 import edge.core.decode.Pose
@@ -31,7 +32,7 @@ class OverlayView(context: Context, attributes: AttributeSet) : View(context, at
         synchronized(lock) {
             pictureWidth = scene.width
             pictureHeight = scene.height
-            pose.set(scene.pose)
+            scene.pose.copyTo(pose)
             hasLayer = scene.hasLayer
             if (hasLayer) layer(scene.width, scene.height).setPixels(scene.layer, 0, scene.width, 0, 0, scene.width, scene.height)
         }

@@ -80,6 +80,8 @@ private fun Context.textOf(state: ScreenState): String = when (state) {
     is ScreenState.Failed -> getString(R.string.state_failed, state.reason)
 }
 
-/** Return a view of the activity's layout; raises IllegalStateException naming the id where there is none. */
-fun <T : View> Activity.requireView(id: Int): T =
-    findViewById<T>(id) ?: error("the layout has no view ${resources.getResourceName(id)}")
+/** Return a view of the activity's layout; raises IllegalStateException where there is none of that kind. */
+inline fun <reified T : View> Activity.requireView(id: Int): T {
+    val found: View? = findViewById(id)
+    return found as? T ?: error("the layout has $found for id $id; a ${T::class.java.simpleName} was expected")
+}

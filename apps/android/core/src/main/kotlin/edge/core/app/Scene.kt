@@ -33,3 +33,10 @@ class Scene {
         return layer
     }
 }
+
+/** Copy what an overlay draws of a pose: its score, points and visibility. */
+fun Pose.copyTo(other: Pose) {
+    other.score = score
+    points.copyInto(other.points)
+    visibility.copyInto(other.visibility)
+}
