@@ -110,6 +110,7 @@ data class Manifest(
     init {
         val twice = files.groupingBy { it.name }.eachCount().filterValues { it > 1 }.keys
         if (twice.isNotEmpty()) throw ContractError("files are named twice: ${twice.joinToString()}")
+        if (files.any { it.name == MANIFEST }) throw ContractError("files name $MANIFEST, which is this file itself")
     }
 
     /** What the artifact keeps of its model's contract, in the artifact's own layouts. */
