@@ -40,16 +40,18 @@ class Kotlin:
         names = ("kotlin-stdlib.jar", "kotlin-test.jar", "kotlin-test-junit.jar")
         return [*(self.home / "lib" / name for name in names), *JUNIT]
 
-    def compile(self, sources: Sequence[Path], to: Path, classpath: Sequence[Path] = ()) -> str:
+    def compile(self, sources: Sequence[Path], to: Path, classpath: Sequence[Path] = (), friend: Path | None = None) -> str:
         """Compile folders or files into a jar and return what the compiler said; raises AssertionError with its errors.
 
-        Warnings are errors.
+        Warnings are errors. The internal names of `friend`, a jar, are visible, as they are to its tests under Gradle.
         """
         words = [
             self.java, "-Xmx1g", "-cp", str(self.home / "lib" / "kotlin-compiler.jar"),
             "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-kotlin-home", str(self.home), "-no-reflect", "-Werror",
             "-jvm-target", versions()["kotlin"]["jvm_target"], "-d", str(to),
         ]  # fmt: skip
+        if friend is not None:
+            words.append(f"-Xfriend-paths={friend}")
         if classpath:
             words += ["-cp", os.pathsep.join(map(str, classpath))]
         done = subprocess.run([*words, *map(str, sources)], capture_output=True, text=True)

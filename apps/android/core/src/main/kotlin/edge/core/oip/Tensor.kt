@@ -109,3 +109,51 @@ internal fun joined(elements: List<ByteArray>): ByteBuffer {
     raw.flip()
     return raw
 }
+
+/**
+ * Return floats (shape, row-major) as a tensor of a datatype.
+ *
+ * Raises IllegalArgumentException where a value is none of the datatype's, as 0.5 is no INT64; FP16 and BF16 round.
+ */
+internal fun tensorOf(name: String, datatype: Datatype, shape: List<Long>, values: FloatArray): Tensor {
+    if (datatype == Datatype.FP32) return Tensor.of(name, shape, values)
+    val bytes = requireNotNull(datatype.bytes) { "tensor $name: floats are no BYTES" }
+    require(elementCount(shape) == values.size.toLong()) { "tensor $name: ${values.size} values do not fill $shape" }
+    val raw = ByteBuffer.allocate(values.size * bytes).order(ByteOrder.LITTLE_ENDIAN)
+    for (value in values) put(raw, name, datatype, value)
+    raw.flip()
+    return Tensor(name, datatype, shape, raw)
+}
+
+private fun put(raw: ByteBuffer, name: String, datatype: Datatype, value: Float) {
+    when (datatype) {
+        Datatype.FP16 -> raw.putShort(halfOf(value).toShort())
+        Datatype.BF16 -> raw.putShort(bfloat(value).toShort())
+        Datatype.FP64 -> raw.putDouble(value.toDouble())
+        else -> {
+            val whole = value.toLong()
+            val bits = 8 * (datatype.bytes ?: 0)
+            val (low, high) = when (datatype.kind) {
+                Datatype.Kind.BOOL -> 0L to 1L
+                Datatype.Kind.UNSIGNED -> 0L to if (bits == 64) Long.MAX_VALUE else (1L shl bits) - 1
+                else -> (-1L shl (bits - 1)) to ((1L shl (bits - 1)) - 1)
+            }
+            require(whole.toFloat() == value && whole in low..high && whole != Long.MAX_VALUE) { "tensor $name: $value is no $datatype" }
+            when (bits) {
+                8 -> raw.put(whole.toByte())
+                16 -> raw.putShort(whole.toShort())
+                32 -> raw.putInt(whole.toInt())
+                else -> raw.putLong(whole)
+            }
+        }
+    }
+}
+
+private fun halfOf(value: Float): Int = if (value.isNaN()) 0x7e00 else halfBits(value.toDouble())
+
+/** Return the upper half of a float, rounded to nearest even; NaN stays NaN. */
+private fun bfloat(value: Float): Int {
+    val bits = value.toRawBits()
+    if (value.isNaN()) return (bits ushr 16) or 0x40
+    return (bits + 0x7fff + ((bits ushr 16) and 1)) ushr 16
+}

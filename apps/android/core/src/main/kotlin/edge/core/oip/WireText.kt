@@ -58,12 +58,13 @@ internal fun numberText(value: Double): String {
     }
 }
 
-/** Return the number of the fewest digits that is read as the same double. */
+/** Return the number of the fewest digits that is read as the same double; of several, the nearest. */
 private fun shortest(value: Double): BigDecimal {
     val exact = BigDecimal(value)
     for (precision in 1..16) {
-        val rounded = exact.round(MathContext(precision, RoundingMode.HALF_EVEN))
-        if (rounded.toDouble() == value) return rounded
+        // Beside a power of two the doubles below lie closer: there the nearest may be read as another, but not the next.
+        val around = listOf(RoundingMode.DOWN, RoundingMode.UP).map { exact.round(MathContext(precision, it)) }
+        around.filter { it.toDouble() == value }.minByOrNull { (it - exact).abs() }?.let { return it }
     }
     return exact.round(MathContext(17, RoundingMode.HALF_EVEN))
 }
