@@ -11,7 +11,6 @@ Nothing in the jar can be executed.
 from __future__ import annotations
 
 import ast
-import hashlib
 import re
 import sys
 import zipfile
@@ -22,7 +21,6 @@ from pathlib import Path
 from android_numbers import PRIMITIVES, WORDS, widened
 from classfile import ABSTRACT, FINAL, INTERFACE, NATIVE, PUBLIC, STATIC, SUPER, VARARGS, ClassFile, Inner, Member
 
-_PARTS = ("android_numbers.py", "classfile.py")
 _PACKAGES = ("android", "dalvik", "org")  # java and javax are the JDK's
 _OBJECT = "java/lang/Object"
 
@@ -263,16 +261,6 @@ def write_jar(root: Path, jar: Path) -> int:
             count += 1
     temporary.replace(jar)
     return count
-
-
-def cached_jar(root: Path, folder: Path) -> Path:
-    """Return the jar of the stubs below `root`, made once for these stubs and this code."""
-    sources = [Path(__file__), *map(Path(__file__).with_name, _PARTS), *sorted(root.glob("chaquopy_*/RECORD"))]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    jar = folder / f"android-{digest}.jar"
-    if not jar.is_file():
-        write_jar(root, jar)
-    return jar
 
 
 def _choices(source: ast.expr) -> Iterator[ast.expr]:
