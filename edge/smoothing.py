@@ -17,6 +17,17 @@ from edge.errors import InputError
 _NANOSECONDS = 1e9
 
 
+def _share(cutoff_hz: Any, seconds: float) -> Any:
+    """Return how much of a new value a low-pass of a cutoff takes in after a time."""
+    turned = 2 * math.pi * cutoff_hz * seconds
+    return turned / (1 + turned)
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not (value > 0 and math.isfinite(value)):
+        raise InputError(f"{name} is {value}; it has to be positive")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneEuroSettings:
     """Say how strongly a One-Euro filter smooths.
@@ -127,14 +138,3 @@ class LandmarkSmoother:
         self._speeds[which] = speeds
         cutoff_hz = self._settings.min_cutoff_hz + self._settings.beta * np.abs(speeds)
         self._values[which] += _share(cutoff_hz, seconds) * moved
-
-
-def _share(cutoff_hz: Any, seconds: float) -> Any:
-    """Return how much of a new value a low-pass of a cutoff takes in after a time."""
-    turned = 2 * math.pi * cutoff_hz * seconds
-    return turned / (1 + turned)
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not (value > 0 and math.isfinite(value)):
-        raise InputError(f"{name} is {value}; it has to be positive")

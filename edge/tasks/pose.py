@@ -66,6 +66,7 @@ class PoseDetection(MeanOverPictures):
                 f"strides and anchors_per_cell in postprocess.settings"
             )
         likely = scores >= _number(contract, "score_threshold", 0.5)
+        likely &= np.isfinite(boxes[0]).all(axis=1)  # a box that holds no numbers is nobody
         scale = _number(contract, "scale", float(frame.tensor_hw[1]))
         found, keypoints = decode_boxes(boxes[0][likely], anchors[likely], scale)
         merged = weighted_suppression(found, keypoints, scores[likely], _number(contract, "iou_threshold", 0.3))

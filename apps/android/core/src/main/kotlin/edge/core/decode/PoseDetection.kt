@@ -47,7 +47,7 @@ class PoseDetection(contract: Contract) {
         val found = ArrayList<Detection>()
         for (index in 0 until count) {
             val score = sigmoid(logits[index])
-            if (score >= scoreThreshold) found.add(detection(raw, index, score, scale))
+            if (score >= scoreThreshold && isFinite(raw, index)) found.add(detection(raw, index, score, scale))
         }
         return Detections(weightedSuppression(found, iouThreshold).map { intoPicture(it, frame) })
     }
@@ -63,6 +63,12 @@ class PoseDetection(contract: Contract) {
 
     private fun whole(name: String, otherwise: List<Int>): List<Int> =
         if (name in settings) settings.numbers(name).map { it.toInt() } else otherwise
+
+    /** Whether a box holds numbers; one that does not is nobody. */
+    private fun isFinite(raw: FloatArray, index: Int): Boolean {
+        val size = boxes.shape[2]
+        return (index * size until (index + 1) * size).all { raw[it].isFinite() }
+    }
 
     /** Return one raw box, cx, cy, w, h and keypoints as offsets from its anchor in units of 1 / scale, in 0…1. */
     private fun detection(raw: FloatArray, index: Int, score: Double, scale: Double): Detection {

@@ -150,7 +150,7 @@ private fun rgbAt(rgb: ByteArray, at: Int): Int =
  *
  * Source: JPEG File Interchange Format 1.02 (Hamilton 1992); the same integers as edge.yuv.
  */
-internal fun rgbOfYuv(luma: Int, blue: Int, red: Int): Int {
+fun rgbOfYuv(luma: Int, blue: Int, red: Int): Int {
     val cb = blue - 128
     val cr = red - 128
     val y = (luma shl 16) + 32768
