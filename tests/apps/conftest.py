@@ -50,3 +50,9 @@ def android_classes(kotlin: Kotlin, core: Core, tmp_path_factory: pytest.TempPat
     runtimes = tmp_path_factory.mktemp("runtimes") / "runtimes.jar"
     kotlin.compile([RUNTIMES], runtimes, [android])
     return [android, runtimes, core.main]
+
+
+@pytest.fixture(scope="session")
+def r_class(linked: Linked) -> Path:
+    """The folder with the source of the app's class R."""
+    return linked.generated

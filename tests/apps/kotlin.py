@@ -40,11 +40,21 @@ class Kotlin:
         names = ("kotlin-stdlib.jar", "kotlin-test.jar", "kotlin-test-junit.jar")
         return [*(self.home / "lib" / name for name in names), *JUNIT]
 
-    def compile(self, sources: Sequence[Path], to: Path, classpath: Sequence[Path] = (), friend: Path | None = None) -> str:
+    def compile(
+        self, sources: Sequence[Path], to: Path, classpath: Sequence[Path] = (), friend: Path | None = None
+    ) -> str:
         """Compile folders or files into a jar and return what the compiler said; raises AssertionError with its errors.
 
         Warnings are errors. The internal names of `friend`, a jar, are visible, as they are to its tests under Gradle.
         """
+        done = self.check(sources, to, classpath, friend)
+        assert done.returncode == 0, done.stderr[-8000:]
+        return done.stderr
+
+    def check(
+        self, sources: Sequence[Path], to: Path, classpath: Sequence[Path] = (), friend: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Compile as `compile` does and return how it ended."""
         words = [
             self.java, "-Xmx1g", "-cp", str(self.home / "lib" / "kotlin-compiler.jar"),
             "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-kotlin-home", str(self.home), "-no-reflect", "-Werror",

@@ -26,6 +26,7 @@ class OverlayView(context: Context, attributes: AttributeSet) : View(context, at
     private var pictureHeight = 0
     private var layer: Bitmap? = null
     private var hasLayer = false
+    private var toldFound: Boolean? = null // of the thread that shows
 
     /** Take a copy of the scene and draw it soon; any thread. */
     fun show(scene: Scene) {
@@ -37,6 +38,7 @@ class OverlayView(context: Context, attributes: AttributeSet) : View(context, at
             if (hasLayer) layer(scene.width, scene.height).setPixels(scene.layer, 0, scene.width, 0, 0, scene.width, scene.height)
         }
         postInvalidateOnAnimation()
+        if (!scene.hasLayer && scene.pose.found != toldFound) describe(scene.pose.found)
     }
 
     /** Show nothing; any thread. */
@@ -53,6 +55,12 @@ class OverlayView(context: Context, attributes: AttributeSet) : View(context, at
             if (hasLayer) layer?.let { canvas.drawBitmap(it, matrix.of(place), filtered) }
             drawPose(pen.on(canvas), pose, place, pictureWidth, pictureHeight)
         }
+    }
+
+    /** Tell people who do not see the skeleton whether there is one. */
+    private fun describe(found: Boolean) {
+        toldFound = found
+        post { contentDescription = context.getString(if (found) R.string.people_found else R.string.nobody_found) }
     }
 
     private fun layer(width: Int, height: Int): Bitmap {
