@@ -58,9 +58,8 @@ def test_the_app_asks_for_three_permissions_and_starts_in_one_place() -> None:
     root = xml("AndroidManifest.xml")
     asked = {item.get(f"{ANDROID}name", "").rpartition(".")[2] for item in root.iter("uses-permission")}
     assert asked == {"CAMERA", "INTERNET", "ACCESS_NETWORK_STATE"}
-    exported = [
-        item.get(f"{ANDROID}name") for item in root.iter("activity") if item.get(f"{ANDROID}exported") == "true"
-    ]
+    activities = list(root.iter("activity"))
+    exported = [item.get(f"{ANDROID}name") for item in activities if item.get(f"{ANDROID}exported") == "true"]
     assert exported == ["edge.app.CameraActivity"]
     classes = [item.get(f"{ANDROID}name", "") for item in (*activities, *root.iter("application"))]
     for name in classes:
@@ -108,10 +107,11 @@ def test_every_string_is_used_and_formatted_as_it_is_called() -> None:
     assert len(names) == len(set(names))
     unused = [name for name in names if not re.search(rf"(R\.string\.|@string/){name}\b", used)]
     assert unused == []
-    for item in strings:  # getString(R.string.NAME, …) gives as many values as the text has places for
-        places = set(re.findall(r"%(\d)\$", item.text or ""))
-        for call in re.findall(rf"getString\(R\.string\.{item.get('name')}\b((?:[^()]|\([^()]*\))*)\)", used):
-            assert len([part for part in re.split(r",(?![^(]*\))", call) if part.strip()]) == len(places), item.get("name")
+    for item in strings:
+        places = len(set(re.findall(r"%(\d)\$", item.text or "")))
+        for values in re.findall(rf"getString\(R\.string\.{item.get('name')}\b((?:[^()]|\([^()]*\))*)\)", used):
+            given = [value for value in re.split(r",(?![^(]*\))", values) if value.strip()]
+            assert len(given) == places, item.get("name")
 
 
 def test_the_package_is_aligned_signed_and_verified(linked: Linked, tmp_path: Path) -> None:
