@@ -101,6 +101,13 @@ def find_kotlin() -> Kotlin:
     return Kotlin(java, home)
 
 
-def test_classes(folder: Path) -> list[str]:
+def bench_classes(folder: Path) -> list[str]:
+    """Return what to run of the benchmarks: the main function of every file named *Benchmarks.kt."""
+    return sorted(
+        ".".join(path.relative_to(folder).with_suffix("").parts) + "Kt" for path in folder.rglob("*Benchmarks.kt")
+    )
+
+
+def junit_classes(folder: Path) -> list[str]:
     """Return the full names of the test classes in a folder: one a file, named as the file."""
     return sorted(".".join(path.relative_to(folder).with_suffix("").parts) for path in folder.rglob("*Test.kt"))
