@@ -22,6 +22,7 @@ COMMANDS = {
     "compile": ("edge.cli.stages:compile_command", "Compile an exported program for one target."),
     "deploy": ("edge.cli.deploy:deploy_command", "Take a model to verified artifacts for many targets."),
     "doctor": ("edge.cli.doctor:doctor_command", "Say what this machine has and what it lacks."),
+    "embed": ("edge.cli.embed:embed_command", "Put artifacts into an Android or iOS app, with typed bindings."),
     "export": ("edge.cli.stages:export_command", "Export a model and keep its eager answers."),
     "fetch": ("edge.cli.fetch:fetch_command", "Bring a model's published weights into the cache."),
     "models": ("edge.cli.lists:models_command", "List the models that the kit knows."),
@@ -73,7 +74,7 @@ def cli() -> None:
     edge run o/litert-cpu@fp32 photo.jpg -o drawn.png       use it
 
     Results go to standard output, progress to standard error. Exit codes: 0 done, 1 a target failed, 2 usage,
-    3 something is missing, 4 parity, a required share or a budget not met.
+    3 something is missing, 4 parity, a required share, a budget or a check of `edge embed` not met.
     """
 
 
