@@ -20,6 +20,7 @@ import edge.core.app.profileJson
 import edge.core.app.quantile
 import edge.core.app.randomInputs
 import edge.core.app.waysOf
+import edge.core.backend.Candidate
 import edge.core.json.Json
 import edge.core.json.write
 import java.io.IOException
@@ -111,7 +112,10 @@ class BenchmarkActivity : Activity() {
             say(getString(R.string.measuring, name, index + 1, names.size))
             when (val found = edge.models.open(name)) {
                 is Found.Not -> runOnUiThread { panel.show(found.state) }
-                is Found.Ready -> measured += measureOne(found, protocol, readings, (System.nanoTime() - began) / NS_PER_S)
+                is Found.Ready -> {
+                    val artifact = Candidate(found.folder, found.manifest)
+                    measured += measureOne(artifact, protocol, readings, (System.nanoTime() - began) / NS_PER_S)
+                }
             }
         }
         measured.forEach { say(described(it)) }
@@ -125,14 +129,14 @@ class BenchmarkActivity : Activity() {
     }
 
     /** Measure an artifact on the first unit that takes it. */
-    private fun measureOne(found: Found.Ready, protocol: Protocol, readings: DeviceReadings, atS: Double): Measured {
-        val manifest = found.manifest
+    private fun measureOne(artifact: Candidate, protocol: Protocol, readings: DeviceReadings, atS: Double): Measured {
+        val manifest = artifact.manifest
         val inputs = randomInputs(manifest.inputs, protocol.seed.toLong())
         var problem = "the app has no engine for ${manifest.target}"
         for (way in waysOf(manifest.target, edge.settings.backends)) {
             val state = readings.state(atS)
             try {
-                val launch = measure({ open(found, way, protocol.threads) }, inputs, protocol, cancelled = cancelled::get)
+                val launch = measure({ open(artifact, way, protocol.threads) }, inputs, protocol, cancelled = cancelled::get)
                 return Measured(manifest, way.runtime.family, way.unit, launch, state)
             } catch (error: EngineError) {
                 problem = error.message.orEmpty()

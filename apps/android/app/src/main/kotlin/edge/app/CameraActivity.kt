@@ -22,7 +22,7 @@ import edge.core.image.LatestFrame
 
 private const val ASK_CAMERA = 1
 private const val KEY_MODEL = "model"
-private val LIVE_TASKS = setOf("pose-landmarks", "segmentation", "panoptic")
+private val LIVE_TASKS = listOf("pose-landmarks", "segmentation", "panoptic")
 private const val DETECTION = "pose-detection"
 
 /** The camera's picture with what a model sees in it. */
@@ -131,7 +131,8 @@ class CameraActivity : Activity(), TextureView.SurfaceTextureListener {
             end()
             return panel.show(ScreenState.NoCamera(forGood = false))
         }
-        loop = FrameLoop(edge, chosen, edge.firstOf(DETECTION)?.first, frames, overlay::show, ::tell).also { it.start() }
+        val detector = edge.models.models(DETECTION).firstOrNull()
+        loop = FrameLoop(edge, chosen, detector, frames, overlay::show, ::tell).also { it.start() }
     }
 
     private fun end() {
@@ -144,8 +145,7 @@ class CameraActivity : Activity(), TextureView.SurfaceTextureListener {
 
     private fun tell(state: ScreenState) = runOnUiThread { if (resumed) panel.show(state) }
 
-    private fun liveModels(): List<String> =
-        edge.models.names().filter { (edge.models.manifest(it)?.task ?: "") in LIVE_TASKS }
+    private fun liveModels(): List<String> = LIVE_TASKS.flatMap(edge.models::models)
 
     private fun chooseModel() {
         val names = liveModels().toTypedArray()

@@ -1,23 +1,16 @@
 package edge.app
 
-import edge.app.engines.EngineError
-import edge.app.engines.open
 import edge.core.app.Caller
-import edge.core.app.Found
 import edge.core.app.Pipeline
 import edge.core.app.ReadyModel
 import edge.core.app.Scene
 import edge.core.app.ScreenState
 import edge.core.app.endpoint
-import edge.core.app.forCalls
 import edge.core.app.pipelineOf
 import edge.core.app.stateOf
-import edge.core.client.EngineUnsupported
-import edge.core.client.OnDevice
 import edge.core.client.Policy
 import edge.core.image.LatestFrame
 import edge.core.image.Times
-import edge.core.manifest.Manifest
 import edge.core.policy.Consent
 import edge.core.policy.Side
 import kotlin.concurrent.thread
@@ -89,45 +82,23 @@ class FrameLoop(
         }
     }
 
-    /** Check an artifact and make it ready; null, having told why, where that cannot be. */
-    private fun ready(name: String): ReadyModel? = when (val found = application.models.open(name)) {
-        is Found.Not -> {
-            tell(found.state)
-            null
+    /** Check a model's artifacts and make it ready; null, having told why, where that cannot be. */
+    private fun ready(model: String): ReadyModel? {
+        val (artifacts, states) = application.check(model)
+        if (artifacts.isEmpty()) {
+            tell(states.firstOrNull() ?: ScreenState.NoModel(model))
+            return null
         }
-        is Found.Ready -> ReadyModel(found.manifest.contract, caller(found))
-    }
-
-    private fun caller(found: Found.Ready): Caller {
         val settings = application.settings
+        val local = application.onDevice(artifacts) { if (backend.isEmpty()) backend = it }
         val caller = application.callers.open(
-            local = found.onDevice(settings.backends) { if (backend.isEmpty()) backend = it },
-            endpoint = settings.endpoint(found.manifest.model),
+            local = local,
+            endpoint = settings.endpoint(model),
             policy = Policy(mode = settings.mode),
             device = readings::device,
             network = readings::network,
         )
         callers.add(caller)
-        return caller
+        return ReadyModel(artifacts.first().manifest.contract, caller)
     }
 }
-
-/** Return the device's side of an artifact; `told` is given how it opened. */
-fun Found.Ready.onDevice(units: List<String>, told: (String) -> Unit): OnDevice = OnDevice(
-    contract = manifest.contract.forCalls(),
-    model = manifest.model,
-    modelSha256 = manifest.source.sha256,
-    open = {
-        try {
-            val opened = open(this, units)
-            told("${opened.way.runtime.family} ${opened.way.unit}")
-            opened.engine
-        } catch (error: EngineError) {
-            throw EngineUnsupported(error.message.orEmpty(), error)
-        }
-    },
-)
-
-/** Return the first of the embedded manifests of a task, by name. */
-fun EdgeApplication.firstOf(task: String): Pair<String, Manifest>? =
-    models.names().firstNotNullOfOrNull { name -> models.manifest(name)?.takeIf { it.task == task }?.let { name to it } }

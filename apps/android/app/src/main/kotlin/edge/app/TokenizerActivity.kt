@@ -11,7 +11,6 @@ import android.widget.ImageView
 import android.widget.TextView
 import edge.core.app.Caller
 import edge.core.app.Codes
-import edge.core.app.Found
 import edge.core.app.ScreenState
 import edge.core.app.TokenizerDemo
 import edge.core.app.endpoint
@@ -107,17 +106,18 @@ class TokenizerActivity : Activity() {
 
     /** Make the demo of the embedded encoder and decoder; null, having told why, where one is missing. */
     private fun made(): TokenizerDemo? {
-        val (encoderName, _) = edge.firstOf(TokenizerDemo.ENCODER) ?: return missing(TokenizerDemo.ENCODER)
-        val (_, decoder) = edge.firstOf(TokenizerDemo.DECODER) ?: return missing(TokenizerDemo.DECODER)
-        val found = when (val looked = edge.models.open(encoderName)) {
-            is Found.Ready -> looked
-            is Found.Not -> {
-                tell(looked.state)
-                return null
-            }
+        val encoder = edge.models.models(TokenizerDemo.ENCODER).firstOrNull() ?: return missing(TokenizerDemo.ENCODER)
+        val decoder = edge.models.names().firstNotNullOfOrNull { name ->
+            edge.models.manifest(name)?.takeIf { it.task == TokenizerDemo.DECODER }
+        } ?: return missing(TokenizerDemo.DECODER)
+        val (artifacts, states) = edge.check(encoder)
+        if (artifacts.isEmpty()) {
+            tell(states.firstOrNull() ?: ScreenState.NoModel(TokenizerDemo.ENCODER))
+            return null
         }
         val readings = DeviceReadings(this)
-        val onDevice = edge.callers.open(found.onDevice(edge.settings.backends) {}, null, Policy(), network = readings::network)
+        val local = edge.onDevice(artifacts) {}
+        val onDevice = edge.callers.open(local, null, Policy(), device = readings::device, network = readings::network)
         callers.add(onDevice)
         val endpoint = edge.settings.endpoint(decoder.model)
         if (endpoint == null) {
@@ -127,7 +127,7 @@ class TokenizerActivity : Activity() {
         val policy = Policy(mode = Mode.ONLY_SERVER)
         val onServer = edge.callers.open(null, endpoint, policy, decoder.contract, readings::device, readings::network)
         callers.add(onServer)
-        return TokenizerDemo(found.manifest.contract, onDevice, decoder.contract, onServer)
+        return TokenizerDemo(artifacts.first().manifest.contract, onDevice, decoder.contract, onServer)
     }
 
     private fun missing(task: String): TokenizerDemo? {

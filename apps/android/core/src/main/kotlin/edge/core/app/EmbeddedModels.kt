@@ -52,6 +52,13 @@ class EmbeddedModels(
         null
     }
 
+    /** Return the models of a task, each once, in the order of their names. */
+    fun models(task: String): List<String> =
+        names().mapNotNull(::manifest).filter { it.task == task }.map { it.model }.distinct().sorted()
+
+    /** Return the names of a model's artifacts. */
+    fun artifacts(model: String): List<String> = names().filter { manifest(it)?.model == model }
+
     /** Unpack or download an artifact, unless it is here already, and check it. Takes long; not for the main thread. */
     fun open(name: String, cancel: Cancel = Cancel(), onState: (Installation) -> Unit = {}): Found = try {
         val data = read(name)

@@ -1,5 +1,7 @@
 package edge.core.app
 
+import edge.core.backend.Candidate
+
 /** The runtimes that the app can open artifacts with, and the ends of their files' names. */
 enum class Runtime(val family: String, val suffix: String) {
     EXECUTORCH("executorch", ".pte"),
@@ -27,6 +29,12 @@ fun waysOf(target: String, units: List<String>): List<Way> {
         else -> listOf("npu")
     }
     return units.filter { it in possible }.map { Way(runtime, it) }
+}
+
+/** Return artifacts in the order in which `units` wants them tried; what no unit takes comes last, and is refused there. */
+fun inOrder(candidates: List<Candidate>, units: List<String>): List<Candidate> = candidates.sortedBy { candidate ->
+    val unit = waysOf(candidate.manifest.target, units).firstOrNull()?.unit
+    if (unit == null) units.size else units.indexOf(unit)
 }
 
 private val NOT_ON_ANDROID = setOf("coreml", "openvino", "ethos-u", "")

@@ -45,6 +45,9 @@ class EmbeddedModelsTest {
     fun anArtifactIsUnpackedOnceAndOpenedAsItIsAfterwards() {
         val models = models(mapOf("models/tiny/manifest.json" to manifest(), "models/tiny/sub/model.onnx" to model))
         assertEquals(listOf("tiny"), models.names())
+        assertEquals(listOf("tiny"), models.models("segmentation"))
+        assertEquals(emptyList(), models.models("panoptic"))
+        assertEquals(listOf("tiny"), models.artifacts("tiny"))
         val found = models.open("tiny") as Found.Ready
         val file = File(found.folder, "sub/model.onnx")
         assertContentEquals(model, file.readBytes())

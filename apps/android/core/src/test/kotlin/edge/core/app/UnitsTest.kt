@@ -1,5 +1,8 @@
 package edge.core.app
 
+import edge.core.backend.Candidate
+import edge.core.manifest.readManifest
+import java.io.File
 import kotlin.test.assertEquals
 import org.junit.Test
 
@@ -28,5 +31,24 @@ class UnitsTest {
         for (target in listOf("coreml", "coreai", "mediapipe-task", "server", "executorch-coreml", "executorch-ethos-u:u85-256", "litert")) {
             assertEquals(emptyList(), waysOf(target, all), target)
         }
+    }
+
+    @Test
+    fun artifactsAreTriedInTheOrderOfTheUnits() {
+        val text = """
+            {"model": "m", "task": "t", "target": "TARGET", "precision": "fp32", "files": [], "outputs": [], "steps": [],
+             "inputs": [{"name": "x", "shape": [1]}], "source": {"sha256": "0"}, "needs": {"min_runtime": "1"}}
+        """
+        val targets = listOf("coreml", "onnx-cpu", "executorch-qnn:SM8650", "litert-cpu", "executorch-xnnpack")
+        val candidates = targets.map { Candidate(File("."), readManifest(text.replace("TARGET", it))) }
+        fun order(vararg units: String) = inOrder(candidates, units.toList()).map { it.manifest.target }
+        assertEquals(
+            listOf("executorch-qnn:SM8650", "litert-cpu", "onnx-cpu", "executorch-xnnpack", "coreml"),
+            order("npu", "gpu", "cpu"),
+        )
+        assertEquals(
+            listOf("onnx-cpu", "litert-cpu", "executorch-xnnpack", "coreml", "executorch-qnn:SM8650"),
+            order("cpu"),
+        )
     }
 }
