@@ -70,7 +70,7 @@ class CallersTest {
                     stream.read()
                     taken.countDown()
                     try {
-                        while (stream.read() >= 0) Unit
+                        do { val byte = stream.read() } while (byte >= 0)
                     } catch (_: SocketException) {
                         // reset is an end too
                     }
