@@ -67,11 +67,14 @@ test-all: setup
 	@sh scripts/system-packages tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-# The compiler comes from npm into a folder that git ignores; its version stands in apps/versions.toml.
-apps-tools:
+# The compiler comes from npm, Android's signatures and its resource compiler from PyPI, into a folder that git ignores;
+# their versions stand in apps/versions.toml.
+apps-tools: $(READY)
 	@sh scripts/system-packages apps
 	@test -e apps/.tools/node_modules/kotlin-compiler || npm install --prefix apps/.tools --no-audit --no-fund --silent \
 		kotlin-compiler@$$(sed -n 's/^compiler = "\(.*\)".*/\1/p' apps/versions.toml)
+	@test -e apps/.tools/python/android-stubs || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--target apps/.tools/python $$(sed -n '/^\[checks\]/,$$ s/^\([a-z0-9-]*\) = "\([^"]*\)".*/\1==\2/p' apps/versions.toml)
 
 test-apps: setup apps-tools
 	$(BIN)/pytest tests/apps

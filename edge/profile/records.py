@@ -8,7 +8,7 @@ import msgspec
 
 from edge.delegation import Unit
 
-Harness = Literal["python", "native", "benchmark_model", "coremltools"]
+Harness = Literal["python", "native", "benchmark_model", "coremltools", "app"]  # app: the sample app's own screen
 Inputs = Literal["random", "real"]
 Gate = Literal["passed", "timeout", "unavailable", "off"]
 Thermal = Literal["none", "light", "moderate", "severe", "critical", "emergency", "shutdown", "unknown"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from android import MAIN, RUNTIMES, Aapt2, Linked, android_jar, find_aapt2, manifest
 from kotlin import CORE, Core, Kotlin, Missing, find_kotlin
 
 
@@ -21,3 +24,35 @@ def core(kotlin: Kotlin, tmp_path_factory: pytest.TempPathFactory) -> Core:
     kotlin.compile([CORE / "main" / "kotlin"], main)
     kotlin.compile([CORE / "test" / "kotlin"], tests, [main, *kotlin.runtime], friend=main)
     return Core(kotlin, main, tests)
+
+
+@pytest.fixture(scope="session")
+def aapt2() -> Aapt2:
+    try:
+        return find_aapt2()
+    except Missing as error:
+        pytest.skip(f"Android's resources are not checked: {error}")
+
+
+@pytest.fixture(scope="session")
+def linked(aapt2: Aapt2, tmp_path_factory: pytest.TempPathFactory) -> Linked:
+    """The app's resources, linked."""
+    return aapt2.link(MAIN / "res", manifest(), tmp_path_factory.mktemp("linked"))
+
+
+@pytest.fixture(scope="session")
+def android_classes(kotlin: Kotlin, core: Core, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """What the app is compiled against: Android's API, the three runtimes' declarations and the core."""
+    try:
+        android = android_jar()
+    except Missing as error:
+        pytest.skip(f"the Android app is not type-checked: {error}")
+    runtimes = tmp_path_factory.mktemp("runtimes") / "runtimes.jar"
+    kotlin.compile([RUNTIMES], runtimes, [android])
+    return [android, runtimes, core.main]
+
+
+@pytest.fixture(scope="session")
+def r_class(linked: Linked) -> Path:
+    """The folder with the source of the app's class R."""
+    return linked.generated

@@ -47,6 +47,14 @@ class Kotlin:
 
         Warnings are errors. The internal names of `friend`, a jar, are visible, as they are to its tests under Gradle.
         """
+        done = self.check(sources, to, classpath, friend)
+        assert done.returncode == 0, done.stderr[-8000:]
+        return done.stderr
+
+    def check(
+        self, sources: Sequence[Path], to: Path, classpath: Sequence[Path] = (), friend: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Compile as `compile` does and return how it ended."""
         words = [
             self.java, "-Xmx1g", "-cp", str(self.home / "lib" / "kotlin-compiler.jar"),
             "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-kotlin-home", str(self.home), "-no-reflect", "-Werror",
@@ -56,9 +64,7 @@ class Kotlin:
             words.append(f"-Xfriend-paths={friend}")
         if classpath:
             words += ["-cp", os.pathsep.join(map(str, classpath))]
-        done = subprocess.run([*words, *map(str, sources)], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-8000:]
-        return done.stderr
+        return subprocess.run([*words, *map(str, sources)], capture_output=True, text=True)
 
     def run(
         self, classpath: Sequence[Path], main: str, *arguments: str, properties: Mapping[str, str] | None = None
