@@ -6,14 +6,15 @@ import Foundation
 final class CameraFeed: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate, @unchecked Sendable {
     let session = AVCaptureSession()
     let frames = LatestFrame<CameraFrame>()
-    let ticks: AsyncStream<Void>  // one for every frame that is new, never more than one waiting
-    private let tick: AsyncStream<Void>.Continuation
+    private let tick = Locked<AsyncStream<Void>.Continuation?>(nil)
     private let queue = DispatchQueue(label: "edge-camera", qos: .userInitiated)
     private let isSetUp = Locked(false)
 
-    override init() {
-        (ticks, tick) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        super.init()
+    /// Return one tick for every frame that is new, never more than one waiting; for one loop, which ends the stream.
+    func ticks() -> AsyncStream<Void> {
+        let (ticks, end) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        tick.with { $0 = end }
+        return ticks
     }
 
     /// Ask for permission and start; throws ScreenProblem where the camera may not be used or is not there.
@@ -73,6 +74,6 @@ final class CameraFeed: NSObject, AVCaptureVideoDataOutputSampleBufferDelegate, 
     ) {
         guard let buffer = CMSampleBufferGetImageBuffer(sampleBuffer) else { return }
         frames.publish(CameraFrame(buffer))
-        tick.yield()
+        tick.with { _ = $0?.yield() }
     }
 }

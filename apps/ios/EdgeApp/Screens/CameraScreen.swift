@@ -73,7 +73,7 @@ final class CameraScene: ObservableObject {
         do {
             let vision = Vision(try await models(chosen, work))
             try await feed.start()
-            for await _ in feed.ticks {
+            for await _ in feed.ticks() {
                 guard !Task.isCancelled else { return }
                 guard let frame = feed.frames.take() else { continue }
                 await show(frame, vision)

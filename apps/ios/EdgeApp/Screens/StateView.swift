@@ -1,5 +1,6 @@
 import EdgeCore
 import SwiftUI
+import UIKit
 
 /// A screen's state in words, and the button of what can be done about it.
 struct StateView: View {

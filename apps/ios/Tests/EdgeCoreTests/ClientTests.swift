@@ -20,7 +20,7 @@ final class ClientTests: XCTestCase {
                     admissions[number] = admission
                 } else {
                     let result = try members.required("result").string()
-                    let verdict: Verdict = result == "failed" ? .failed : result == "succeeded" ? .succeeded : .undecided
+                    let verdict: Health = result == "failed" ? .failed : result == "succeeded" ? .succeeded : .undecided
                     admissions[try members.required("settle").int()]?.settle(verdict)
                 }
                 XCTAssertEqual(breaker.state.rawValue, try members.required("state").string(), name)

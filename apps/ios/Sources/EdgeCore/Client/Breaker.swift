@@ -7,7 +7,7 @@ private let openMs = 5_000.0  // doubled every time that a probe fails
 private let longestOpenMs = 60_000.0
 
 /// What a request says of the server's health.
-public enum Verdict: Sendable {
+public enum Health: Sendable {
     case succeeded, failed, undecided
 }
 
@@ -23,7 +23,7 @@ public final class Admission: Sendable {
     }
 
     /// Tell the breaker; later calls change nothing.
-    public func settle(_ verdict: Verdict) {
+    public func settle(_ verdict: Health) {
         let isFirst = isSettled.with { settled in
             defer { settled = true }
             return !settled
@@ -64,7 +64,7 @@ public final class Breaker: Sendable {
         return isProbe.map { Admission(self, isProbe: $0) }
     }
 
-    fileprivate func settle(_ verdict: Verdict, isProbe: Bool) {
+    fileprivate func settle(_ verdict: Health, isProbe: Bool) {
         kept.with { kept in
             if isProbe {
                 kept.isProbing = false

@@ -27,10 +27,10 @@ public struct RetryBudget: Sendable {
 }
 
 /// Return how long to wait before a retry, in milliseconds; `random` returns a number in [0, 1).
-func retryDelayMs(retryAfterS: Int?, random: () -> Double) -> Double {
+public func retryDelayMs(retryAfterS: Int?, random: () -> Double) -> Double {
     guard let retryAfterS else { return backoffMs.low + (backoffMs.high - backoffMs.low) * random() }
     return Double(min(retryAfterS, longestRetryAfterS)) * 1000 * (1 + jitter * random())
 }
 
 /// Say whether a retry can still answer in time; an unknown duration is taken to be short.
-func leavesTime(delayMs: Double, expectedMs: Double?, leftMs: Double) -> Bool { delayMs + (expectedMs ?? 0) < leftMs }
+public func leavesTime(delayMs: Double, expectedMs: Double?, leftMs: Double) -> Bool { delayMs + (expectedMs ?? 0) < leftMs }

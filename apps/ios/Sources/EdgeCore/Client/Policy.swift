@@ -28,11 +28,11 @@ public struct Policy: Equatable, Sendable {
 /// Return how long the server may take, from the decision, before the device takes over or the call fails.
 ///
 /// Nobody knows when a device of unknown speed has to begin; without a hedge it gets the second half of the time.
-func serverLimitMs(_ decision: Decision, deadlineMs: Double?) -> Double? {
+public func serverLimitMs(_ decision: Decision, deadlineMs: Double?) -> Double? {
     let isUnknown = decision.deviceMs == nil && decision.hedgeAfterMs == nil
     if let deadlineMs, decision.runOn == .server, decision.fallback == .device, isUnknown { return deadlineMs / 2 }
     return decision.timeoutMs
 }
 
 /// Return how long connecting may take: where the other side is open, at most half of the time that is left.
-func connectLimitMs(leftMs: Double, hasSpare: Bool) -> Double { min(longestConnectMs, hasSpare ? leftMs / 2 : leftMs) }
+public func connectLimitMs(leftMs: Double, hasSpare: Bool) -> Double { min(longestConnectMs, hasSpare ? leftMs / 2 : leftMs) }

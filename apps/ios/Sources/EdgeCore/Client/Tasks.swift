@@ -135,7 +135,7 @@ struct ServerTask<R: Sendable>: Sendable {
 }
 
 /// Return what an error says about the server's health: a refusal of this request is a sign of life.
-func verdict(_ error: any Error) -> Verdict {
+func verdict(_ error: any Error) -> Health {
     if error is Unreachable { return .failed }
     guard let error = error as? ServeError else { return .undecided }
     if error.kind == .tooManyRequests { return .undecided }

@@ -14,7 +14,7 @@ let SERVER_TIMEOUT_MS = 10_000.0
 let LONGEST_MS = 1e9  // keeps every estimate finite
 
 /// The policy's constants by the names of docs/policy.md.
-public let CONSTANTS: [String: Double] = [
+public let POLICY_CONSTANTS: [String: Double] = [
     "memory_share": MEMORY_SHARE,
     "hot_headroom": HOT_HEADROOM,
     "hot_factor": HOT_FACTOR,
