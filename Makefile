@@ -73,9 +73,7 @@ apps-tools: $(READY)
 	@sh scripts/system-packages apps
 	@test -e apps/.tools/node_modules/kotlin-compiler || npm install --prefix apps/.tools --no-audit --no-fund --silent \
 		kotlin-compiler@$$(sed -n 's/^compiler = "\(.*\)".*/\1/p' apps/versions.toml)
-	@test -e apps/.tools/python/tree_sitter_swift || $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps \
-		--target apps/.tools/python $$(sed -n 's/^\(tree-sitter[a-z-]*\) = "\(.*\)".*/\1==\2/p' apps/versions.toml)
-	@test -e apps/.tools/python/android-stubs || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	@test -e apps/.tools/python/android-stubs -a -e apps/.tools/python/tree_sitter_swift || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--target apps/.tools/python $$(sed -n '/^\[checks\]/,$$ s/^\([a-z0-9-]*\) = "\([^"]*\)".*/\1==\2/p' apps/versions.toml)
 
 test-apps: setup apps-tools

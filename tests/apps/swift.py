@@ -27,7 +27,7 @@ def swift_parser() -> Any:
         import tree_sitter
         import tree_sitter_swift
     except ImportError:
-        wanted = " ".join(f"{name}=={version}" for name, version in versions()["python"].items())
+        wanted = " ".join(f"{name}=={pin}" for name, pin in versions()["checks"].items() if "tree-sitter" in name)
         raise Missing(f"no parser of Swift: make apps-tools, or pip install {wanted}") from None
     return tree_sitter.Parser(tree_sitter.Language(tree_sitter_swift.language()))
 
