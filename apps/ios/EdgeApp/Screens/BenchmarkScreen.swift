@@ -10,7 +10,10 @@ struct BenchmarkScreen: View {
     var body: some View {
         NavigationStack {
             List {
-                Text("Measures every embedded model in this app, once, on random inputs. Several launches need a computer.")
+                Text(
+                    "Measures every embedded model in this app, once, on random inputs. A profile of several launches, "
+                        + "of operators, of memory and of energy needs a computer: edge profile."
+                )
                 ForEach(bench.lines) { line in
                     VStack(alignment: .leading) {
                         Text(line.name)

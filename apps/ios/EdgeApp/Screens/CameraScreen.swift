@@ -85,8 +85,9 @@ final class CameraScene: ObservableObject {
 
     private func models(_ chosen: String, _ work: Workshop) async throws -> [VisionModel] {
         let main = try await work.runner(task: chosen)
-        guard chosen == "pose-landmarks", let finder = try? await work.runner(task: "pose-detection") else { return [main] }
-        return [finder, main]
+        guard chosen == "pose-landmarks" else { return [main] }
+        let finder = try? await work.runner(task: "pose-detection")  // without one the whole picture is looked at
+        return [finder, main].compactMap { $0 }
     }
 
     private func show(_ frame: CameraFrame, _ vision: Vision) async {

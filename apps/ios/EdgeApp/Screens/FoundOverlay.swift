@@ -64,7 +64,8 @@ struct PoseOverlay: View {
 
     /// Return a landmark's place in the picture, nil where it is not seen.
     private func place(_ name: String) -> CGPoint? {
-        guard let index = LANDMARK_NAMES.firstIndex(of: name), pose.visibility[index] >= leastVisible else { return nil }
+        guard let index = LANDMARK_NAMES.firstIndex(of: name) else { return nil }
+        guard pose.visibility[index] >= leastVisible else { return nil }
         return CGPoint(x: pose.points[index].x, y: pose.points[index].y)
     }
 

@@ -46,7 +46,8 @@ private func readToken() -> String {
     var query: [String: Any] = tokenQuery
     query[kSecReturnData as String] = true
     var found: CFTypeRef?
-    guard SecItemCopyMatching(query as CFDictionary, &found) == errSecSuccess, let data = found as? Data else { return "" }
+    guard SecItemCopyMatching(query as CFDictionary, &found) == errSecSuccess else { return "" }
+    guard let data = found as? Data else { return "" }
     return String(data: data, encoding: .utf8) ?? ""
 }
 

@@ -16,7 +16,9 @@ final class ClientTests: XCTestCase {
                 if let number = try members["admit"]?.int() {
                     let admission = breaker.admit()
                     XCTAssertEqual(admission != nil, try members.required("admitted").boolean(), name)
-                    if let admission { XCTAssertEqual(admission.isProbe, try members.required("probe").boolean(), name) }
+                    if let admission {
+                        XCTAssertEqual(admission.isProbe, try members.required("probe").boolean(), name)
+                    }
                     admissions[number] = admission
                 } else {
                     let result = try members.required("result").string()

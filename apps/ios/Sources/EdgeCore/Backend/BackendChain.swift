@@ -7,9 +7,9 @@ public struct Opened {
 
 /// Opens the first of several artifacts of one model that this device can run.
 ///
-/// `openers` holds, by a target's family (`coreml`, `executorch-coreml`), what opens its artifacts: the runtimes that the
-/// app has in it. An opener throws where its runtime refuses. `freeRamBytes` nil is not known and keeps nothing from
-/// being tried.
+/// `openers` holds, by a target's family (`coreml`, `executorch-coreml`), what opens its artifacts: the runtimes that
+/// the app has in it. An opener throws where its runtime refuses. `freeRamBytes` nil is not known and keeps nothing
+/// from being tried.
 public struct BackendChain: Sendable {
     public typealias Opener = @Sendable (Candidate) throws -> any Engine
 

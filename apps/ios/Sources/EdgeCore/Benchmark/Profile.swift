@@ -19,8 +19,8 @@ public struct ProfiledDevice: Equatable, Sendable {
 
 /// Return profile.json of one artifact's launches, as `edge profile` writes it and `edge report` reads it.
 ///
-/// `date` is ISO 8601, `manifestSha256` the digest of the artifact's manifest. Intervals over launches need more launches
-/// than an app makes at once: they are null. Throws JsonError for numbers that JSON cannot hold.
+/// `date` is ISO 8601, `manifestSha256` the digest of the artifact's manifest. Intervals over launches need more
+/// launches than an app makes at once: they are null. Throws JsonError for numbers that JSON cannot hold.
 public func profileJson(
     _ launches: [LaunchRecord],
     of manifest: Manifest,

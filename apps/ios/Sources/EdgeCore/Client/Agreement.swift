@@ -55,7 +55,8 @@ func checkContract(_ metadata: ModelMetadata, _ contract: Contract) throws -> Se
     let outputs = try match(contract.outputs, metadata.outputs, "output")
     let names = Set(contract.inputs.map(\.name))
     if let extra = metadata.inputs.first(where: { !names.contains($0.name) }) {
-        throw ContractError("the server's \(printable(metadata.name, 80)) also wants input \(printable(extra.name, 80))")
+        let model = printable(metadata.name, 80)
+        throw ContractError("the server's \(model) also wants input \(printable(extra.name, 80))")
     }
     return Served(
         metadata: metadata,

@@ -33,4 +33,6 @@ public func retryDelayMs(retryAfterS: Int?, random: () -> Double) -> Double {
 }
 
 /// Say whether a retry can still answer in time; an unknown duration is taken to be short.
-public func leavesTime(delayMs: Double, expectedMs: Double?, leftMs: Double) -> Bool { delayMs + (expectedMs ?? 0) < leftMs }
+public func leavesTime(delayMs: Double, expectedMs: Double?, leftMs: Double) -> Bool {
+    delayMs + (expectedMs ?? 0) < leftMs
+}

@@ -19,7 +19,9 @@ public struct Endpoint: Equatable, Sendable, CustomStringConvertible {
     let token: String
 
     /// Throw EndpointError for an address, a model or a token that cannot be used.
-    public init(_ url: String, model: String, version: String = "", token: String = "", plainHttp: Bool = false) throws {
+    public init(
+        _ url: String, model: String, version: String = "", token: String = "", plainHttp: Bool = false
+    ) throws {
         guard let parts = URLComponents(string: url), let host = parts.host, !host.isEmpty,
             parts.scheme == "https" || parts.scheme == "http", (parts.port ?? 1) <= 65_535
         else {
@@ -33,7 +35,8 @@ public struct Endpoint: Equatable, Sendable, CustomStringConvertible {
         let isLocal = isLoopback(host)
         guard parts.scheme == "https" || isLocal || plainHttp else {
             throw EndpointError(
-                description: "server \(url): pictures and tokens would travel unencrypted; give https://, or set plainHttp"
+                description: "server \(url): pictures and tokens would travel unencrypted; "
+                    + "give https://, or set plainHttp"
             )
         }
         guard !model.isEmpty else { throw EndpointError(description: "server \(url): give the model's name there") }

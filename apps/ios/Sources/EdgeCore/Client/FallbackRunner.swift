@@ -3,8 +3,8 @@ private let keptMs = 1_000.0  // for which what a provider said holds
 /// A model on the device, a model on a server, and the policy between them; docs/client.md specifies what happens.
 ///
 /// `local` nil has no device's side; `endpoint` nil no server's. `contract` is that of the server's model, where it is
-/// another than the device's. `device` and `network` say how things are now and are asked at most once a second; one that
-/// throws knows nothing. `clock` is in milliseconds and never goes back.
+/// another than the device's. `device` and `network` say how things are now and are asked at most once a second; one
+/// that throws knows nothing. `clock` is in milliseconds and never goes back.
 ///
 /// Consent is unset, which is denied, until the app sets to what its user said. Any threads.
 public final class FallbackRunner: Sendable {
@@ -49,7 +49,9 @@ public final class FallbackRunner: Sendable {
         }
         if let endpoint {
             guard let served = contract ?? local?.contract else {
-                throw ContractError("\(endpoint.model): without a model on the device, give the contract of the server's")
+                throw ContractError(
+                    "\(endpoint.model): without a model on the device, give the contract of the server's"
+                )
             }
             remote = Remote(endpoint, served, policy, transport ?? UrlSessionTransport(), clock: clock)
         } else {
@@ -169,7 +171,8 @@ public final class FallbackRunner: Sendable {
         let estimates = remote.estimates
         call.payloadBytes = payloadBytes
         call.network.rttMs = call.network.rttMs ?? estimates.rttMs.value
-        call.network.uplinkBitsPerS = call.network.uplinkBitsPerS ?? estimates.uplinkBitsPerS(payloadBytes: payloadBytes)
+        let uplink = estimates.uplinkBitsPerS(payloadBytes: payloadBytes)
+        call.network.uplinkBitsPerS = call.network.uplinkBitsPerS ?? uplink
         call.server.configured = true
         call.server.breaker = remote.breaker.state
         call.server.p90Ms = estimates.times.quantile(0.9, nowMs: now)
@@ -242,7 +245,8 @@ private func unavailable(_ decision: Decision) -> any Error {
     let device = decision.deviceBlocked?.rawValue ?? "open"
     let server = decision.serverBlocked?.rawValue ?? "open"
     return Unavailable(
-        description: "the model may run nowhere (device: \(device), server: \(server)); docs/policy.md lists the reasons",
+        description: "the model may run nowhere (device: \(device), server: \(server)); "
+            + "docs/policy.md lists the reasons",
         decision: decision
     )
 }

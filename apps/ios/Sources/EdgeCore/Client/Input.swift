@@ -26,8 +26,9 @@ public final class PictureFile: Sendable {
     }
 }
 
-/// A call's input: `tensors` makes the inputs of a contract (row-major), once for each contract; `decode` makes the result
-/// of a contract's outputs. Both run on tasks of the runner's. With a `picture` a server may be sent that instead.
+/// A call's input: `tensors` makes the inputs of a contract (row-major), once for each contract; `decode` makes the
+/// result of a contract's outputs. Both run on tasks of the runner's. With a `picture` a server may be sent that
+/// instead.
 public final class Input<R: Sendable>: Sendable {
     let picture: PictureFile?
     let decode: @Sendable (_ outputs: [String: [Float]], _ contract: Contract) throws -> R

@@ -35,4 +35,6 @@ public func serverLimitMs(_ decision: Decision, deadlineMs: Double?) -> Double? 
 }
 
 /// Return how long connecting may take: where the other side is open, at most half of the time that is left.
-public func connectLimitMs(leftMs: Double, hasSpare: Bool) -> Double { min(longestConnectMs, hasSpare ? leftMs / 2 : leftMs) }
+public func connectLimitMs(leftMs: Double, hasSpare: Bool) -> Double {
+    min(longestConnectMs, hasSpare ? leftMs / 2 : leftMs)
+}

@@ -73,8 +73,8 @@ final class Remote: Sendable {
 
     /// Ask once. `limitMs` is how long the client will wait, and what the server is told.
     ///
-    /// Throws ServeError by the server's status, Unreachable, ContractError for a model that does not fit, Blocked above
-    /// `capBytes`.
+    /// Throws ServeError by the server's status, Unreachable, ContractError for a model that does not fit, Blocked
+    /// above `capBytes`.
     func infer<R>(
         _ input: Input<R>, _ trip: Trip, limitMs: Double, connectMs: Double, capBytes: Int?
     ) async throws -> SideAnswer<R> {
@@ -84,7 +84,8 @@ final class Remote: Sendable {
         if let capBytes, message.body.count > capBytes {
             throw Blocked(
                 reason: .overMeteredCap,
-                description: "the request has \(message.body.count) bytes; at most \(capBytes) go over a metered network"
+                description: "the request has \(message.body.count) bytes; "
+                    + "at most \(capBytes) go over a metered network"
             )
         }
         try Task.checkCancellation()

@@ -118,7 +118,8 @@ private func mean(of group: [Detection]) -> Detection {
     return Detection(score: group[0].score, box: box, keypoints: keypoints)
 }
 
-/// Return the square around a point that reaches 1.25 times as far as another one, turned so that first to second is up.
+/// Return the square around a point that reaches 1.25 times as far as another one, turned so that first to second is
+/// up.
 ///
 /// Nil where that is no square: the points are the same, or not finite.
 func alignedRegion(_ first: Point, _ second: Point) -> Region? {

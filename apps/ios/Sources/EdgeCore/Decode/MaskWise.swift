@@ -2,10 +2,12 @@ import Foundation
 
 private let maskWise = "mask-wise"
 private let known: Set<String> = [
-    "things", "pixel_confidence", "thing_confidence", "stuff_confidence", "least_visible", "class_weight", "mask_weight",
+    "things", "pixel_confidence", "thing_confidence", "stuff_confidence", "least_visible", "class_weight",
+    "mask_weight",
 ]
 
-/// The settings of the decoder `mask-wise`; classes below `things` are things, confidences and weights as in the papers.
+/// The settings of the decoder `mask-wise`; classes below `things` are things, confidences and weights as in the
+/// papers.
 struct MaskWiseRule: Sendable {
     let things: Int
     let pixelConfidence: Float

@@ -23,12 +23,14 @@ struct Output: Sendable {
         let shape = spec.shape
         switch spec.layout {
         case .nchw:
+            let (height, width) = (shape[2], shape[3])
             return (0..<shape[1]).map {
-                PlaneView(width: shape[3], height: shape[2], offset: $0 * shape[2] * shape[3], rowStep: shape[3], columnStep: 1)
+                PlaneView(width: width, height: height, offset: $0 * height * width, rowStep: width, columnStep: 1)
             }
         case .nhwc:
-            return (0..<shape[3]).map {
-                PlaneView(width: shape[2], height: shape[1], offset: $0, rowStep: shape[2] * shape[3], columnStep: shape[3])
+            let (height, width, planes) = (shape[1], shape[2], shape[3])
+            return (0..<planes).map {
+                PlaneView(width: width, height: height, offset: $0, rowStep: width * planes, columnStep: planes)
             }
         case .plain:
             throw ContractError("\(spec.name): shape \(shape) needs a layout, NCHW or NHWC")

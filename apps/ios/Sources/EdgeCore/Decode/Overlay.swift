@@ -34,7 +34,9 @@ public struct ClassLayer: Sendable {
     }
 
     /// Write ARGB, not premultiplied, of class numbers; numbers beyond the palette begin it anew, but are not clear.
-    public func draw<Number: UnsignedInteger & FixedWidthInteger>(_ numbers: [Number], into pixels: inout [UInt32]) throws {
+    public func draw<Number: UnsignedInteger & FixedWidthInteger>(
+        _ numbers: [Number], into pixels: inout [UInt32]
+    ) throws {
         try checkSizes(numbers.count, pixels.count)
         for (index, number) in numbers.enumerated() {
             let place = Int(clamping: number)

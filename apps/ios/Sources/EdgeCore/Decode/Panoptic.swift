@@ -17,7 +17,8 @@ public struct Panoptic: Equatable, Sendable {
     public let segments: [Segment]
 }
 
-/// Segment a picture by queries: `class_logits` (1, L, classes + 1), the last for nothing, and `mask_logits` of L planes.
+/// Segment a picture by queries: `class_logits` (1, L, classes + 1), the last for nothing, and `mask_logits` of L
+/// planes.
 ///
 /// A picture that is larger than the model's input is merged at the input's size; its pixels take the nearest segment.
 public struct PanopticTask: Sendable {
@@ -37,8 +38,8 @@ public struct PanopticTask: Sendable {
         let shape = classes.spec.shape
         guard shape.count == 3, shape[2] == contract.labels.count + 1 else {
             throw ContractError(
-                "class_logits: shape \(shape) is not (1, queries, \(contract.labels.count + 1)), a value for each of the "
-                    + "contract's labels and one for nothing"
+                "class_logits: shape \(shape) is not (1, queries, \(contract.labels.count + 1)), a value for each of "
+                    + "the contract's labels and one for nothing"
             )
         }
         guard planes.count == shape[1] else {

@@ -25,8 +25,8 @@ public struct Point3: Equatable, Sendable {
 /// One person's 33 landmarks.
 ///
 /// `points` in picture pixels, z towards the camera negative, on about the scale of x, from the mid-hip; `visibility`
-/// and `presence` in 0…1; `world` in metres from the mid-hip; `mask` (height · width) in 0…1 over the whole picture, nil
-/// if it was not asked for. `nextRegion` is where to look in the next picture, if the model says it.
+/// and `presence` in 0…1; `world` in metres from the mid-hip; `mask` (height · width) in 0…1 over the whole picture,
+/// nil if it was not asked for. `nextRegion` is where to look in the next picture, if the model says it.
 public struct Pose: Equatable, Sendable {
     public let score: Double
     public let points: [Point3]

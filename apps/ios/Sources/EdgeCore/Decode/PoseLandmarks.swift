@@ -6,8 +6,8 @@ private let axes = 3
 /// Place 33 landmarks on one person.
 ///
 /// Outputs `landmarks` (1, 5·N), N ≥ 33, `presence` (1, 1) probability, `world` (1, 3·N) metres, and if the model has
-/// them `heatmap` (N planes of logits) and `mask` (1 plane of logits). Landmarks 33 and 34, where there are any, say where
-/// to look in the next picture.
+/// them `heatmap` (N planes of logits) and `mask` (1 plane of logits). Landmarks 33 and 34, where there are any, say
+/// where to look in the next picture.
 public struct PoseLandmarks: Sendable {
     private let landmarks: Output
     private let presence: Output
@@ -30,7 +30,8 @@ public struct PoseLandmarks: Sendable {
         let isWhole = landmarks.spec.count % valuesOfPoint == 0 && count >= LANDMARK_NAMES.count
         guard isWhole, world.spec.count >= LANDMARK_NAMES.count * axes else {
             throw ContractError(
-                "landmarks \(landmarks.spec.shape) and world \(world.spec.shape) do not hold \(LANDMARK_NAMES.count) points"
+                "landmarks \(landmarks.spec.shape) and world \(world.spec.shape) do not hold "
+                    + "\(LANDMARK_NAMES.count) points"
             )
         }
     }
@@ -38,7 +39,8 @@ public struct PoseLandmarks: Sendable {
     /// Return the region that is cut out of a picture where nobody was looked for before: the square around all of it.
     public static func wholeRegion(_ size: SizeHw) -> Region {
         Region(
-            centreX: Double(size.width) / 2, centreY: Double(size.height) / 2, side: Double(max(size.height, size.width))
+            centreX: Double(size.width) / 2, centreY: Double(size.height) / 2,
+            side: Double(max(size.height, size.width))
         )
     }
 
@@ -96,7 +98,8 @@ public struct PoseLandmarks: Sendable {
         }
     }
 
-    /// Return the square that the two landmarks beyond the body's span, as the detector's keypoints do; nil without them.
+    /// Return the square that the two landmarks beyond the body's span, as the detector's keypoints do; nil without
+    /// them.
     private func nextRegion(_ places: [Point]) -> Region? {
         let beyond = LANDMARK_NAMES.count
         return places.count < beyond + 2 ? nil : alignedRegion(places[beyond], places[beyond + 1])

@@ -95,7 +95,8 @@ public struct SegmentationTask: Sendable {
         var classes = [UInt8](repeating: 0, count: size.count)
         var best = [Float](repeating: 0, count: size.width)
         var row = best
-        var warp = PlaneWarp(map, planeSize: SizeHw(height: planes[0].height, width: planes[0].width), width: size.width)
+        let planeSize = SizeHw(height: planes[0].height, width: planes[0].width)
+        var warp = PlaneWarp(map, planeSize: planeSize, width: size.width)
         shares.withUnsafeBufferPointer { tensor in
             for y in 0..<size.height {
                 warp.row(tensor, planes[0], y: y, into: &best, at: 0)

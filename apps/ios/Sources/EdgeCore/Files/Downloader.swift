@@ -24,8 +24,8 @@ public struct Downloader: Sendable {
 
     /// Return the file's place in `folder`, fetched unless it is there with its size and digest.
     ///
-    /// `progress` is told how many bytes are there. Throws DownloadError, and what `http` and the file system throw; the
-    /// file that was there before stays until another is complete and checked.
+    /// `progress` is told how many bytes are there. Throws DownloadError, and what `http` and the file system throw;
+    /// the file that was there before stays until another is complete and checked.
     public func fetch(
         _ entry: FileEntry,
         from url: URL,
@@ -61,7 +61,9 @@ public struct Downloader: Sendable {
         for try await piece in answer.pieces {
             guard written + piece.count <= entry.bytes else {
                 try? FileManager.default.removeItem(at: part)
-                throw DownloadError("\(entry.name): the server sends more than the \(entry.bytes) bytes of the manifest")
+                throw DownloadError(
+                    "\(entry.name): the server sends more than the \(entry.bytes) bytes of the manifest"
+                )
             }
             try handle.write(contentsOf: piece)
             written += piece.count

@@ -9,7 +9,9 @@ public struct Picture: Equatable, Sendable {
     /// Throw ContractError for bytes that are not those of the size, and above 25 megapixels.
     public init(width: Int, height: Int, rgb: [UInt8]) throws {
         guard width > 0, height > 0, width <= mostPixels, height <= mostPixels / width else {
-            throw ContractError("a picture of \(width) × \(height); its sides are positive, its pixels at most \(mostPixels)")
+            throw ContractError(
+                "a picture of \(width) × \(height); its sides are positive, its pixels at most \(mostPixels)"
+            )
         }
         guard rgb.count == width * height * 3 else {
             throw ContractError(

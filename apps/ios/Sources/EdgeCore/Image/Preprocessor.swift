@@ -44,7 +44,9 @@ public final class Preprocessor {
         return frame
     }
 
-    private func fill(_ values: UnsafeMutableBufferPointer<Float>, from pixels: Pixels, _ matrix: Affine, border: Int?) {
+    private func fill(
+        _ values: UnsafeMutableBufferPointer<Float>, from pixels: Pixels, _ matrix: Affine, border: Int?
+    ) {
         let width = rule.size.width
         let isPlanar = spec.layout == .nchw
         let pixelStep = isPlanar ? 1 : 3

@@ -116,7 +116,9 @@ private struct JsonParser {
         let first = try fourDigits()
         if let scalar = Unicode.Scalar(first) { return scalar }
         let isHigh = (0xD800...0xDBFF).contains(first)
-        guard isHigh, skip(UInt8(ascii: "\\")), skip(UInt8(ascii: "u")) else { throw failure("a surrogate stands alone") }
+        guard isHigh, skip(UInt8(ascii: "\\")), skip(UInt8(ascii: "u")) else {
+            throw failure("a surrogate stands alone")
+        }
         let second = try fourDigits()
         guard (0xDC00...0xDFFF).contains(second) else { throw failure("a surrogate stands alone") }
         let code = 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)

@@ -238,7 +238,8 @@ public struct Contract: Equatable, Sendable {
     public func output(_ name: String) throws -> TensorSpec {
         if let found = outputs.first(where: { $0.name == name }) { return found }
         let names = outputs.map(\.name).joined(separator: ", ")
-        throw ContractError("this task needs an output named '\(name)'; the contract has \(names.isEmpty ? "none" : names)")
+        let known = names.isEmpty ? "none" : names
+        throw ContractError("this task needs an output named '\(name)'; the contract has \(known)")
     }
 
     /// Say whether the model's one input is one colour picture.

@@ -10,8 +10,8 @@ public struct InferResponse: Equatable, Sendable {
 /// Return the answer of a server, which is trusted no more than a client is.
 ///
 /// `headerLength` is the value of `Inference-Header-Content-Length`, nil without one. `expected` are the outputs that
-/// have to be there, as they have to be; more may come. Throws ServeError of the kind `answerError` and nothing else. An
-/// answer with another status than 200 is for `parseError`.
+/// have to be there, as they have to be; more may come. Throws ServeError of the kind `answerError` and nothing else.
+/// An answer with another status than 200 is for `parseError`.
 public func parseResponse(
     _ body: [UInt8], headerLength: String?, expected: [TensorMetadata] = [], limits: Limits = Limits()
 ) throws -> InferResponse {
