@@ -9,12 +9,14 @@ from kotlin import APPS, CORE
 
 SWIFT = APPS / "ios" / "Sources" / "EdgeCore"
 _KOTLIN = re.compile(
-    r"^(?!private |internal )(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:public|data|sealed|enum|abstract|open|inline|const|value|fun)\s+)*"
+    r"^(?!private |internal )(?:@\w+(?:\([^)]*\))?\s+)*"
+    r"(?:(?:public|data|sealed|enum|abstract|open|inline|const|value|fun)\s+)*"
     r"(?:class|interface|object|fun|val|var|typealias)\s+(?:<[^>]+>\s+)?(?:[\w<>?, *]+\.)?(\w+)",
     re.MULTILINE,
 )
 _SWIFT = re.compile(
-    r"^(?:@\w+\s+)*public\s+(?:final\s+)?(?:class|struct|enum|protocol|actor|func|let|var|typealias)\s+(\w+)", re.MULTILINE
+    r"^(?:@\w+\s+)*public\s+(?:final\s+)?(?:class|struct|enum|protocol|actor|func|let|var|typealias)\s+(\w+)",
+    re.MULTILINE,
 )
 
 
