@@ -58,10 +58,10 @@ final class OipTests: XCTestCase {
             XCTAssertEqual(found.modelVersion, try item.required("model_version").string(), name)
             for output in try item.required("outputs").items() {
                 let wanted = try tensor(try output.members())
-                let tensor = try XCTUnwrap(found.outputs[wanted.name], name)
-                XCTAssertEqual(tensor.raw, wanted.raw, name)
-                XCTAssertEqual(tensor.shape, wanted.shape, name)
-                XCTAssertEqual(tensor.datatype, wanted.datatype, name)
+                let given = try XCTUnwrap(found.outputs[wanted.name], name)
+                XCTAssertEqual(given.raw, wanted.raw, name)
+                XCTAssertEqual(given.shape, wanted.shape, name)
+                XCTAssertEqual(given.datatype, wanted.datatype, name)
             }
         }
     }

@@ -69,8 +69,8 @@ public func stateOf(_ error: any Error) -> ScreenState {
         if let cause = error.cause { return stateOf(cause) }
         return .failed(reason: error.description)
     case let error as Blocked:
-        return consentState(error.reason).map { _ in .noConsent(takenBack: true) }
-            ?? .unavailable(reason: error.description)
+        let isConsent = error.reason == .consentUnset || error.reason == .consentDenied
+        return isConsent ? .noConsent(takenBack: true) : .unavailable(reason: error.description)
     case let error as ServeError where error.kind == .answerError || error.kind == .cut:
         return .serverLied(reason: error.description)
     default:

@@ -18,9 +18,9 @@ public struct Model: Equatable, Sendable {
     public init() {}
 
     func check() throws {
-        try EdgeCore.check("peakBytes", peakBytes)
-        try EdgeCore.check("p90Ms", p90Ms)
-        try EdgeCore.check("sustainedRatio", sustainedRatio)
+        try checkNumber("peakBytes", peakBytes)
+        try checkNumber("p90Ms", p90Ms)
+        try checkNumber("sustainedRatio", sustainedRatio)
     }
 }
 
@@ -36,9 +36,9 @@ public struct Device: Equatable, Sendable {
     public init() {}
 
     func check() throws {
-        try EdgeCore.check("availableBytes", availableBytes)
-        try EdgeCore.check("thermalHeadroom", thermalHeadroom)
-        try EdgeCore.check("batteryPercent", batteryPercent)
+        try checkNumber("availableBytes", availableBytes)
+        try checkNumber("thermalHeadroom", thermalHeadroom)
+        try checkNumber("batteryPercent", batteryPercent)
     }
 }
 
@@ -52,8 +52,8 @@ public struct Network: Equatable, Sendable {
     public init() {}
 
     func check() throws {
-        try EdgeCore.check("rttMs", rttMs)
-        try EdgeCore.check("uplinkBitsPerS", uplinkBitsPerS)
+        try checkNumber("rttMs", rttMs)
+        try checkNumber("uplinkBitsPerS", uplinkBitsPerS)
     }
 }
 
@@ -68,9 +68,9 @@ public struct Server: Equatable, Sendable {
     public init() {}
 
     func check() throws {
-        try EdgeCore.check("server.p90Ms", p90Ms)
-        try EdgeCore.check("server.p95Ms", p95Ms)
-        try EdgeCore.check("server.queueMs", queueMs)
+        try checkNumber("server.p90Ms", p90Ms)
+        try checkNumber("server.p95Ms", p95Ms)
+        try checkNumber("server.queueMs", queueMs)
     }
 }
 
@@ -93,9 +93,9 @@ public struct Call: Equatable, Sendable {
 
     /// Throw CallError for a number that no call can hold.
     public func check() throws {
-        try EdgeCore.check("payloadBytes", payloadBytes)
-        try EdgeCore.check("meteredCapBytes", meteredCapBytes)
-        try EdgeCore.check("deadlineMs", deadlineMs)
+        try checkNumber("payloadBytes", payloadBytes)
+        try checkNumber("meteredCapBytes", meteredCapBytes)
+        try checkNumber("deadlineMs", deadlineMs)
         try model.check()
         try device.check()
         try network.check()
@@ -157,14 +157,14 @@ public struct Decision: Equatable, Sendable {
     }
 }
 
-private func check(_ name: String, _ value: Double?) throws {
+private func checkNumber(_ name: String, _ value: Double?) throws {
     guard let value else { return }
     guard value >= 0, value.isFinite else {
         throw CallError(description: "\(name) is \(value); give a finite number from 0, or nil where it is unknown")
     }
 }
 
-private func check(_ name: String, _ value: Int?) throws {
+private func checkNumber(_ name: String, _ value: Int?) throws {
     guard let value else { return }
     guard (0...LARGEST).contains(value) else {
         throw CallError(description: "\(name) is \(value); give a whole number from 0 to 2^53, or nil")
