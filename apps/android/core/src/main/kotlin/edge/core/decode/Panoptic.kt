@@ -95,7 +95,7 @@ class PanopticTask(private val contract: Contract) {
         setToMasks(frame, bounds)
         warp.set(toMasks, planes[0].width, planes[0].height, width)
         for (y in 0 until bounds.height) {
-            for (query in 0 until queries) warp.row(logits, planes[query], y, shares, query * width, width)
+            for (query in 0 until queries) warp.row(logits, planes[query], y, shares, query * width, 0, width)
             for (x in 0 until width) softmax(shares, x, width)
             for (mask in confident) {
                 for (x in 0 until width) {

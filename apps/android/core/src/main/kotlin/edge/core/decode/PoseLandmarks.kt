@@ -6,6 +6,8 @@ import edge.core.image.PlaneView
 import edge.core.image.PlaneWarp
 import edge.core.manifest.Contract
 import edge.core.manifest.ContractError
+import kotlin.math.ceil
+import kotlin.math.floor
 import kotlin.math.hypot
 
 private const val VALUES = 5 // a landmark is x, y, z in tensor pixels, and logits of visibility and presence
@@ -56,7 +58,8 @@ class PoseLandmarks(contract: Contract) {
         into.score = presence.of(outputs)[0].toDouble()
         into.region = frame.region
         into.nextRegion = nextRegion(frame)
-        into.mask = if (withMask && mask != null && maskPlane != null) mask(mask.of(outputs), maskPlane, frame, into.mask) else null
+        val isMasked = withMask && mask != null && maskPlane != null
+        into.mask = if (isMasked) mask(mask.of(outputs), maskPlane, frame, into.mask) else null
         return into
     }
 
@@ -115,7 +118,20 @@ class PoseLandmarks(contract: Contract) {
         val into = if (before != null && before.size == size) before else FloatArray(size)
         val whole = PlaneView(stride, view.height + 2, 0, stride, 1)
         maskWarp.set(toMask.setInverse(frame.matrix).shift(1.0, 1.0), whole.width, whole.height, frame.imageWidth)
-        for (y in 0 until frame.imageHeight) maskWarp.row(framed, whole, y, into, y * frame.imageWidth, frame.imageWidth)
+        into.fill(0f)
+        val map = frame.matrix
+        val left = first(map.xx, map.xy, map.x0, view).coerceIn(0, frame.imageWidth)
+        val right = last(map.xx, map.xy, map.x0, view).coerceIn(0, frame.imageWidth)
+        val top = first(map.yx, map.yy, map.y0, view).coerceIn(0, frame.imageHeight)
+        val bottom = last(map.yx, map.yy, map.y0, view).coerceIn(0, frame.imageHeight)
+        for (y in top until bottom) maskWarp.row(framed, whole, y, into, y * frame.imageWidth, left, right)
         return into
     }
+
+    /** Return where the mask with its rim begins along one of the picture's axes, x' = x · perX + y · perY + shift. */
+    private fun first(perX: Double, perY: Double, shift: Double, view: PlaneView): Int =
+        floor(shift + minOf(-perX, perX * view.width) + minOf(-perY, perY * view.height)).toInt()
+
+    private fun last(perX: Double, perY: Double, shift: Double, view: PlaneView): Int =
+        ceil(shift + maxOf(-perX, perX * view.width) + maxOf(-perY, perY * view.height)).toInt() + 1
 }

@@ -91,7 +91,7 @@ class SegmentationTask(contract: Contract) {
         val probability = result.makeProbability()
         val width = result.width
         warp.set(matrix, plane.width, plane.height, width)
-        for (y in 0 until result.height) warp.row(values, plane, y, probability, y * width, width)
+        for (y in 0 until result.height) warp.row(values, plane, y, probability, y * width, 0, width)
         for (index in probability.indices) result.classes[index] = if (probability[index] > threshold) 1 else 0
     }
 

@@ -77,7 +77,7 @@ class DecodeTest {
             val rows = List(2) { FloatArray(61) }
             for (y in 0 until 47) {
                 for (plane in 0..1) {
-                    warp.row(shares, PlaneView(8, 8, 64 * plane, 8, 1), y, rows[plane], 0, 61)
+                    warp.row(shares, PlaneView(8, 8, 64 * plane, 8, 1), y, rows[plane], 0, 0, 61)
                 }
                 for (x in 0 until 61) slow[y * 61 + x] = if (rows[1][x] > rows[0][x]) 1 else 0
             }
