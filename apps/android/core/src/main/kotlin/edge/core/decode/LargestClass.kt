@@ -10,8 +10,8 @@ private const val UNCLEAR = -1
 /**
  * Choose the class whose probability is largest at every pixel of a picture, after its planes were resized.
  *
- * Between four cells whose largest class is the same, it is the largest of every mix of theirs too: the planes are mixed only
- * along the borders of classes.
+ * Between four cells whose largest class is the same, it is the largest of every mix of theirs too: the planes are
+ * mixed only along the borders of classes.
  */
 internal class LargestClass(private val planes: List<PlaneView>) {
     private val width = planes[0].width
@@ -44,7 +44,7 @@ internal class LargestClass(private val planes: List<PlaneView>) {
             val view = planes[number]
             for (y in 0 until height) {
                 for (x in 0 until width) {
-                    val value = logits[view.offset + y * view.rowStep + x * view.columnStep]
+                    val value = logits[view.at(x, y)]
                     val cell = y * width + x
                     if (number == 0 || value > top[cell]) best[cell] = number
                     top[cell] = if (number == 0) value else Math.max(top[cell], value) // not a number stays so
@@ -64,7 +64,7 @@ internal class LargestClass(private val planes: List<PlaneView>) {
         var sum = 0f
         for (number in planes.indices) {
             val view = planes[number]
-            val power = exp(logits[view.offset + y * view.rowStep + x * view.columnStep] - top[cell])
+            val power = exp(logits[view.at(x, y)] - top[cell])
             shares[at + number] = power
             sum += power
         }
@@ -80,24 +80,27 @@ internal class LargestClass(private val planes: List<PlaneView>) {
             val left = warp.left[x]
             val right = warp.right[x]
             val one = best[upper + left]
-            val agree = one != UNCLEAR && one == best[upper + right] && one == best[lower + left] && one == best[lower + right]
-            if (!agree) {
+            val same = one == best[upper + right] && one == best[lower + left] && one == best[lower + right]
+            into.classes[at + x] = if (same && one != UNCLEAR) {
+                one.toByte()
+            } else {
                 setShares(logits, upper + left)
                 setShares(logits, upper + right)
                 setShares(logits, lower + left)
                 setShares(logits, lower + right)
+                mixed(upper, lower, left, right, share, warp.weight[x]).toByte()
             }
-            into.classes[at + x] = (if (agree) one else mixed(upper, lower, left, right, share, warp.weight[x])).toByte()
         }
     }
 
     private fun mixed(upper: Int, lower: Int, left: Int, right: Int, shareY: Float, shareX: Float): Int {
         val count = planes.size
+        val restY = 1 - shareY
         var found = 0
         var top = 0f
         for (number in 0 until count) {
-            val a = shares[(upper + left) * count + number] * (1 - shareY) + shares[(lower + left) * count + number] * shareY
-            val b = shares[(upper + right) * count + number] * (1 - shareY) + shares[(lower + right) * count + number] * shareY
+            val a = shares[(upper + left) * count + number] * restY + shares[(lower + left) * count + number] * shareY
+            val b = shares[(upper + right) * count + number] * restY + shares[(lower + right) * count + number] * shareY
             val value = a * (1 - shareX) + b * shareX
             if (number == 0) {
                 top = value

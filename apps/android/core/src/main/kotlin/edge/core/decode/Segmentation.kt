@@ -13,8 +13,8 @@ import edge.core.manifest.number
 /**
  * A class map of a picture, in memory that its decoder uses again for the next one.
  *
- * `classes` (height · width) holds class numbers, unsigned; for one foreground class they are 0 and 1, and `probability`
- * (height · width) is what the model said. `labels` names the classes by number.
+ * `classes` (height · width) holds class numbers, unsigned; for one foreground class they are 0 and 1, and
+ * `probability` (height · width) is what the model said. `labels` names the classes by number.
  */
 class Segmentation internal constructor(val labels: List<String>) {
     var width = 0
@@ -46,9 +46,9 @@ class Segmentation internal constructor(val labels: List<String>) {
 /**
  * Segment a picture; the first output has one plane of probability, one plane of scores a class, or class numbers.
  *
- * Decoders: `probability` (setting `threshold`, 0.5) and `logits` (softmax, resized, then the largest class) choose at the
- * picture's size. `argmax`, `threshold` and `labels` (class numbers as they are) choose at the model's size, and every pixel
- * takes the nearest choice. Without a stated decoder, integers are `labels`.
+ * Decoders: `probability` (setting `threshold`, 0.5) and `logits` (softmax, resized, then the largest class) choose at
+ * the picture's size. `argmax`, `threshold` and `labels` (class numbers as they are) choose at the model's size, and
+ * every pixel takes the nearest choice. Without a stated decoder, integers are `labels`.
  */
 class SegmentationTask(contract: Contract) {
     private val output = Output(
@@ -97,7 +97,9 @@ class SegmentationTask(contract: Contract) {
 
     private fun takeNearest(values: FloatArray, plane: PlaneView) {
         for (y in 0 until plane.height) {
-            for (x in 0 until plane.width) classes[y * plane.width + x] = choice(values, y * plane.rowStep + x * plane.columnStep)
+            for (x in 0 until plane.width) {
+                classes[y * plane.width + x] = choice(values, y * plane.rowStep + x * plane.columnStep)
+            }
         }
         for (y in 0 until result.height) {
             for (x in 0 until result.width) {

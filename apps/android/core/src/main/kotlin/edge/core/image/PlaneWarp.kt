@@ -3,7 +3,10 @@ package edge.core.image
 import kotlin.math.floor
 
 /** Tell where a plane's values stand in a tensor's: value (x, y) at offset + y · rowStep + x · columnStep. */
-data class PlaneView(val width: Int, val height: Int, val offset: Int, val rowStep: Int, val columnStep: Int)
+data class PlaneView(val width: Int, val height: Int, val offset: Int, val rowStep: Int, val columnStep: Int) {
+    /** Return the place of value (x, y). */
+    fun at(x: Int, y: Int): Int = offset + y * rowStep + x * columnStep
+}
 
 /**
  * Sample planes of values bilinearly, in floats and with the edge repeated outside, row after row of the picture.
@@ -48,7 +51,8 @@ class PlaneWarp {
     /** Write row `y` of the picture, values `begin` until `end` of a plane; value 0 of the row stands at `at`. */
     fun row(values: FloatArray, view: PlaneView, y: Int, into: FloatArray, at: Int, begin: Int, end: Int) {
         if (matrix.isSeparable) {
-            separableRow(values, view, y, into, at, begin, end)
+            setLine(values, view, y)
+            separableRow(into, at, begin, end)
         } else {
             turnedRow(values, view, y, into, at, begin, end)
         }
@@ -74,15 +78,22 @@ class PlaneWarp {
         }
     }
 
-    private fun separableRow(values: FloatArray, view: PlaneView, y: Int, into: FloatArray, at: Int, begin: Int, end: Int) {
-        setLine(values, view, y)
+    private fun separableRow(into: FloatArray, at: Int, begin: Int, end: Int) {
         for (x in begin until end) {
             val share = weight[x]
             into[at + x] = line[left[x]] * (1 - share) + line[right[x]] * share
         }
     }
 
-    private fun turnedRow(values: FloatArray, view: PlaneView, y: Int, into: FloatArray, at: Int, begin: Int, end: Int) {
+    private fun turnedRow(
+        values: FloatArray,
+        view: PlaneView,
+        y: Int,
+        into: FloatArray,
+        at: Int,
+        begin: Int,
+        end: Int,
+    ) {
         val xOfY = matrix.xy * y
         val yOfY = matrix.yy * y
         for (x in begin until end) {

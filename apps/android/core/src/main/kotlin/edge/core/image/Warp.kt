@@ -3,8 +3,8 @@ package edge.core.image
 /**
  * Sample a source bilinearly into `into` (height, width, 3): output pixel (x, y) takes the input at matrix · (x, y, 1).
  *
- * Positions are rounded to 1/32 pixel and results to 8 bits, all in integers: the same bytes as edge.images.warp. `border`
- * is the value outside the source; REPEAT repeats its edge.
+ * Positions are rounded to 1/32 pixel and results to 8 bits, all in integers: the same bytes as edge.images.warp.
+ * `border` is the value outside the source; REPEAT repeats its edge.
  */
 internal class Warp(private val width: Int, private val height: Int) {
     // Of one output row: the upper left neighbour and the weights (of 32) of the right and the lower ones.
@@ -47,7 +47,9 @@ internal class Warp(private val width: Int, private val height: Int) {
             val y0 = top[x]
             val inside = x0 >= 0 && y0 >= 0 && x0 < lastX && y0 < lastY
             if (!inside && border != REPEAT) {
-                edgePixel(x, lastX, lastY, border, into, at) { column, row -> rgbAt(rgb, row * rowBytes + column * CHANNELS) }
+                edgePixel(x, lastX, lastY, border, into, at) { column, row ->
+                    rgbAt(rgb, row * rowBytes + column * CHANNELS)
+                }
             } else {
                 val columnA = clamp(x0, lastX) * CHANNELS
                 val columnB = clamp(x0 + 1, lastX) * CHANNELS
@@ -186,7 +188,8 @@ private const val LANES_HALF = (HALF.toLong() shl 2 * LANE_BITS) + (HALF.toLong(
 /** Return red, green and blue in lanes of a long, so that one product weighs all three. */
 private fun lanes(luma: Byte, blue: Byte, red: Byte): Long {
     val rgb = rgbOfYuv(luma.toInt() and BYTE, blue.toInt() and BYTE, red.toInt() and BYTE)
-    return ((rgb shr 16).toLong() shl 2 * LANE_BITS) or ((rgb shr 8 and BYTE).toLong() shl LANE_BITS) or (rgb and BYTE).toLong()
+    val upper = ((rgb shr 16).toLong() shl 2 * LANE_BITS) or ((rgb shr 8 and BYTE).toLong() shl LANE_BITS)
+    return upper or (rgb and BYTE).toLong()
 }
 
 private fun rgbAt(rgb: ByteArray, at: Int): Int =

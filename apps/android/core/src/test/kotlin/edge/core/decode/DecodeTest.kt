@@ -22,7 +22,8 @@ import org.junit.Test
 class DecodeTest {
     private val image = TensorSpec("image", listOf(1, 3, 8, 8), layout = Layout.NCHW)
     private val scores = TensorSpec("scores", listOf(1, 2, 8, 8), layout = Layout.NCHW)
-    private val twoClasses = Contract(listOf(image), listOf(scores), "segmentation", postprocess = Postprocess("logits"))
+    private val logits = Postprocess("logits")
+    private val twoClasses = Contract(listOf(image), listOf(scores), "segmentation", postprocess = logits)
 
     @Test
     fun `an output of another size is refused by name`() {
@@ -49,7 +50,8 @@ class DecodeTest {
 
     @Test
     fun `landmarks that are too few are refused`() {
-        val outputs = listOf("landmarks" to 160, "presence" to 1, "world" to 99).map { TensorSpec(it.first, listOf(1, it.second)) }
+        val sizes = listOf("landmarks" to 160, "presence" to 1, "world" to 99)
+        val outputs = sizes.map { TensorSpec(it.first, listOf(1, it.second)) }
         assertFailsWith<ContractError> { PoseLandmarks(Contract(listOf(image), outputs, "pose-landmarks")) }
     }
 
