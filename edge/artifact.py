@@ -126,6 +126,8 @@ class Manifest(_Record, kw_only=True):
             raise ContractError(
                 f"files are named twice: {', '.join(twice)}; deploy the artifact again with `edge deploy`"
             )
+        if MANIFEST in names:
+            raise ContractError(f"files name {MANIFEST}, this very file; deploy the artifact again with `edge deploy`")
 
     @property
     def contract(self) -> Contract:

@@ -119,6 +119,8 @@ def files() -> Iterator[Case]:
     for digest in (*digests, "f" * 64):
         yield edited(f"file-sha256/{digest!a}", at("files.0.sha256", digest))
     yield edited("files/twice", at("files.1.name", FILES[1]))
+    yield edited("files/itself", at("files.1.name", "manifest.json"))
+    yield edited("files/below", at("files.1.name", "a/manifest.json"))
     yield edited("files/none", at("files", []))
     yield edited("files/object", at("files", {}))
 

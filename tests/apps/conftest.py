@@ -19,5 +19,5 @@ def core(kotlin: Kotlin, tmp_path_factory: pytest.TempPathFactory) -> Core:
     folder = tmp_path_factory.mktemp("kotlin")
     main, tests = folder / "core.jar", folder / "tests.jar"
     kotlin.compile([CORE / "main" / "kotlin"], main)
-    kotlin.compile([CORE / "test" / "kotlin"], tests, [main, *kotlin.runtime])
+    kotlin.compile([CORE / "test" / "kotlin"], tests, [main, *kotlin.runtime], friend=main)
     return Core(kotlin, main, tests)

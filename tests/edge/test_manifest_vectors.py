@@ -51,7 +51,11 @@ def test_a_manifest_that_is_no_utf8_is_one_clear_error(tmp_path):
         read_manifest(tmp_path)
 
 
-@pytest.mark.parametrize("case", [case for case in cases() if case.name.startswith(("real/", "file-"))], ids=lambda case: ascii(case.name))
+@pytest.mark.parametrize(
+    "case",
+    [case for case in cases() if case.name.startswith(("real/", "file-"))],
+    ids=lambda case: ascii(case.name),
+)
 def test_the_schema_says_what_the_reader_says(case: Case):
     data = apply(case.edits) if case.edits else case.data
     validator = jsonschema.Draft202012Validator(manifest_schema())

@@ -72,7 +72,9 @@ data class Delegation(
 /** State what the device must offer. */
 data class Needs(val minRuntime: String, val ramBytes: Long = 0) {
     init {
-        if (ramBytes !in 0..MOST_BYTES) throw ContractError("needs.ram_bytes is $ramBytes; 0 to $MOST_BYTES were expected")
+        if (ramBytes !in 0..MOST_BYTES) {
+            throw ContractError("needs.ram_bytes is $ramBytes; 0 to $MOST_BYTES were expected")
+        }
     }
 }
 
@@ -110,6 +112,7 @@ data class Manifest(
     init {
         val twice = files.groupingBy { it.name }.eachCount().filterValues { it > 1 }.keys
         if (twice.isNotEmpty()) throw ContractError("files are named twice: ${twice.joinToString()}")
+        if (files.any { it.name == MANIFEST }) throw ContractError("files name $MANIFEST, which is this file itself")
     }
 
     /** What the artifact keeps of its model's contract, in the artifact's own layouts. */
