@@ -14,10 +14,9 @@ enum class Turn { NONE, QUARTER, HALF, THREE_QUARTERS }
 /**
  * Turn pictures into one model's input, as its contract says; nothing is allocated after it is made.
  *
- * A picture, or a region of it, is sampled bilinearly at 8 bits, then every value becomes
- * (pixel / 255 · (range[1] − range[0]) + range[0] − mean) / std; integer dtypes are rounded and clipped. Letterbox bars are
- * black, what a picture in the corner leaves is grey; outside the picture a region shows its edge repeated. One thread at a
- * time.
+ * A picture, or a region of it, is sampled bilinearly at 8 bits, then every value becomes (pixel / 255 · (range[1] −
+ * range[0]) + range[0] − mean) / std; integer dtypes are rounded and clipped. Letterbox bars are black, what a picture
+ * in the corner leaves is grey; outside the picture a region shows its edge repeated. One thread at a time.
  */
 class Preprocessor(private val spec: TensorSpec, private val rule: Preprocess) {
     private val width = rule.size.width
@@ -28,9 +27,11 @@ class Preprocessor(private val spec: TensorSpec, private val rule: Preprocess) {
     private val table = Array(CHANNELS) { channel -> FloatArray(BYTE + 1) { value(it, channel) } }
 
     init {
-        if (spec.layout == Layout.NONE) throw ContractError("${spec.name}: a picture needs a contract with an image layout")
+        if (spec.layout == Layout.NONE) {
+            throw ContractError("${spec.name}: a picture needs a contract with an image layout")
+        }
         if (spec.sizeHw != rule.size || spec.elements != pixels.size.toLong()) {
-            throw ContractError("${spec.name}: shape ${spec.shape} is not one picture of $width × $height in three colours")
+            throw ContractError("${spec.name}: shape ${spec.shape} is not one RGB picture of $width × $height")
         }
     }
 
@@ -123,13 +124,15 @@ private val LIMITS = mapOf(
     DType.UINT8 to (0.0 to 255.0),
     DType.INT8 to (-128.0 to 127.0),
     DType.INT16 to (-32768.0 to 32767.0),
-    DType.INT32 to (-2147483648.0 to 2147483647.0),
-    DType.INT64 to (-9.2e18 to 9.2e18),
+    DType.INT32 to (Int.MIN_VALUE.toDouble() to Int.MAX_VALUE.toDouble()),
+    DType.INT64 to (Long.MIN_VALUE.toDouble() to Long.MAX_VALUE.toDouble()),
 )
 
 private fun checkRegion(region: Region) {
     val finite = region.centreX.isFinite() && region.centreY.isFinite() && region.rotation.isFinite()
-    require(finite && region.side > 0 && region.side.isFinite()) { "$region; its numbers have to be finite, its side positive" }
+    require(finite && region.side > 0 && region.side.isFinite()) {
+        "$region; its numbers have to be finite, its side positive"
+    }
 }
 
 /** Return a picture, or a region of it, as a model's input in `into`, and how the two are tied: for single pictures. */
