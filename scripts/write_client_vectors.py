@@ -45,7 +45,9 @@ def breaker(seed: int, *, failing: float) -> Case:
                 open_ones[number] = admission
             probe = admission is not None and admission.probe
             admitted = admission is not None
-            steps.append({"pass_ms": passed, "admit": number, "admitted": admitted, "probe": probe, "state": found.state})
+            steps.append(
+                {"pass_ms": passed, "admit": number, "admitted": admitted, "probe": probe, "state": found.state}
+            )
     return {"name": f"seed-{seed}", "began_ms": 1_000.0, "steps": steps}
 
 
@@ -174,7 +176,9 @@ def vectors() -> bytes:
         "durations": durations(),
         "server_limits": list(limits()),
         "connect_limits": [
-            [left, spare, connect_limit_ms(left, spare=spare)] for left in (10.0, 1000.0, 6e4) for spare in (False, True)
+            [left, spare, connect_limit_ms(left, spare=spare)]
+            for left in (10.0, 1000.0, 6e4)
+            for spare in (False, True)
         ],
         "retry_delays": list(delays()),
         "leaves_time": [

@@ -118,7 +118,11 @@ def good() -> Iterator[Given]:
     yield "no-expectation", body(document(output()), FLOATS), []
     yield "empty-extra", body(document(output("e", [0, 2**40], parameters={"binary_data_size": 0}))), []
     yield "nothing", body(document()), []
-    yield "unknown-keys", body({**document({**output(), "more": [{"x": None}]}), "extra": {"a": [1, 2]}}, FLOATS), [MASK]
+    yield (
+        "unknown-keys",
+        body({**document({**output(), "more": [{"x": None}]}), "extra": {"a": [1, 2]}}, FLOATS),
+        [MASK],
+    )
     yield "least", body({"model_name": "m", "outputs": [output()]}, FLOATS), [MASK]
     said = {"total_ms": 1.5, "queue_ms": 0, "weights_sha256": "ab" * 32, "warm": True, "big": 2**70, "tiny": 1e-300}
     yield "parameters", body(document(output(), parameters=said, id="x" * 256), FLOATS), [MASK]
@@ -154,7 +158,11 @@ def good() -> Iterator[Given]:
     yield "raw/BF16", body(document(output("r", [3], "BF16", parameters={"binary_data_size": 6})), bf16), []
     strings = b"\x03\0\0\0abc\0\0\0\0"
     yield "raw/BYTES", body(document(output("r", [2], "BYTES", parameters={"binary_data_size": 11})), strings), []
-    yield "unaligned", body(document(output("r", [1], "INT8", parameters={"binary_data_size": 1}), output()), b"\1" + FLOATS), [MASK]
+    yield (
+        "unaligned",
+        body(document(output("r", [1], "INT8", parameters={"binary_data_size": 1}), output()), b"\1" + FLOATS),
+        [MASK],
+    )
     yield "special", body(document(output()), struct.pack("<4f", float("inf"), float("-inf"), -0.0, 1e-45)), [MASK]
     yield "escapes", body(b'{"model_name":"\\u00e9\\ud83d\\ude00\\n","outputs":[]}'), []
     sixteen = [output(f"o{n}", [0], parameters={"binary_data_size": 0}) for n in range(16)]
@@ -237,7 +245,11 @@ def bad() -> Iterator[Given]:
         ("lying-bytes", [4097], "BYTES", ["a"]), ("empty", [1], "FP32", []), ("half-nested", [1, 2, 2], "FP32", [[1, 2], [3, 4]]),
     ):  # fmt: skip
         yield f"data/{name}", body(document(output("d", shape, datatype, data=data))), []
-    yield "data/surrogate", body(b'{"model_name":"m","outputs":[{"name":"d","shape":[1],"datatype":"BYTES","data":["\\ud800"]}]}'), []
+    yield (
+        "data/surrogate",
+        body(b'{"model_name":"m","outputs":[{"name":"d","shape":[1],"datatype":"BYTES","data":["\\ud800"]}]}'),
+        [],
+    )
     for name, raw in {
         "length-more": b"\xff\0\0\0ab", "length-huge": b"\xff\xff\xff\xffab", "length-cut": b"\1\0\0\0a\1\0", "rest": b"\1\0\0\0a\0\0\0\0x",
         "one": b"\2\0\0\0abcd"}.items():  # fmt: skip
@@ -261,7 +273,10 @@ def responses() -> Iterator[Case]:
             else:
                 accept = True
                 found |= {"model_name": answer.model_name, "model_version": answer.model_version, "id": answer.id}
-                found |= {"parameters": dict(answer.parameters), "outputs": [described(t) for t in answer.outputs.values()]}
+                found |= {
+                    "parameters": dict(answer.parameters),
+                    "outputs": [described(t) for t in answer.outputs.values()],
+                }
             if accept is not wanted:
                 raise ValueError(f"{name} was expected to be {'taken' if wanted else 'refused'}")
             yield {**found, "accept": accept}
@@ -271,9 +286,7 @@ def agreements() -> Iterator[Case]:
     def image(*shape: int, layout: Any = "NCHW", **more: Any) -> TensorSpec:
         return TensorSpec(name="image", shape=shape, layout=layout, **more)
 
-    here = Contract(
-        inputs=(image(1, 3, 8, 6),), outputs=(TensorSpec(name="mask", shape=(1, 2, 8, 6), layout="NCHW"),)
-    )
+    here = Contract(inputs=(image(1, 3, 8, 6),), outputs=(TensorSpec(name="mask", shape=(1, 2, 8, 6), layout="NCHW"),))
     last = Contract(
         inputs=(image(1, 8, 6, 3, layout="NHWC"),), outputs=(TensorSpec(name="mask", shape=(1, 8, 6, 2), layout="NHWC"),)
     )  # fmt: skip
@@ -285,7 +298,16 @@ def agreements() -> Iterator[Case]:
     grey = Contract(inputs=(image(1, 1, 8, 6),), outputs=here.outputs)
     half = Contract(inputs=(image(1, 3, 8, 6, dtype="float16"),), outputs=here.outputs)
     wide = Contract(inputs=(image(1, 3, 6, 8),), outputs=here.outputs)
-    contracts = {"nchw": here, "nhwc": last, "plain": plain, "two": two, "more": more, "grey": grey, "half": half, "wide": wide}
+    contracts = {
+        "nchw": here,
+        "nhwc": last,
+        "plain": plain,
+        "two": two,
+        "more": more,
+        "grey": grey,
+        "half": half,
+        "wide": wide,
+    }
     for mine, theirs in ((a, b) for a in contracts for b in contracts):
         for rows in (False, True):
             said = encode_document(declare(contracts[theirs], "m", version="2", rows=rows))
@@ -333,7 +355,19 @@ def errors() -> Iterator[Case]:
         yield refused(status, said[0], "7")
     for text in said[1:]:
         yield refused(500, text, "")
-    for after in ("", "0", "60", "999999", "1000000", "-1", "1.5", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "\u0665", " 3"):
+    for after in (
+        "",
+        "0",
+        "60",
+        "999999",
+        "1000000",
+        "-1",
+        "1.5",
+        "soon",
+        "Wed, 21 Oct 2015 07:28:00 GMT",
+        "\u0665",
+        " 3",
+    ):
         yield refused(503, said[0], after)
         yield refused(429, said[0], after)
 
