@@ -154,7 +154,8 @@ def addresses() -> Iterator[Case]:
         ("https://host/base/", {"model": "a b/c", "version": "1"}), ("http://host", {"plain_http": True}),
         ("http://[::1]:8000", {}), ("http://127.9.8.7:80", {}), ("http://localhost", {}), ("https://host:8443", {}),
         ("https://host", {"model": ""}), ("https://host", {"token": "secret\n"}), ("https://host", {"token": "a b"}),
-        ("https://host", {"model": "é"}), ("http://128.0.0.1", {}), ("http://[::2]", {}), ("http://localhost.example", {}),
+        ("https://host", {"model": "é"}), ("http://128.0.0.1", {}), ("http://[::2]", {}),
+        ("http://localhost.example", {}),
     ):  # fmt: skip
         given: dict[str, Any] = {"model": "m", "version": "", "token": "", "plain_http": False, **more}
         try:

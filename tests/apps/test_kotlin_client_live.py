@@ -1,4 +1,4 @@
-"""The Kotlin client and the real server: TLS and a token over loopback, the same answer as Python's, and the server's end.
+"""The Kotlin client and the real server: TLS and a token over loopback, Python's answer, and the server's end.
 
 What stands for the phone's runtime says zeros; everything between the client and the server's model is real.
 """
@@ -33,7 +33,7 @@ from edge.server.certificates import make_certificates
 from edge.server.tokens import new_token
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "edge" / "server"))  # after the packages, which share names
-from live import Live, post, start  # noqa: E402
+from live import Live, post, start
 
 pytestmark = pytest.mark.slow
 MODEL = "selfie-segmentation"

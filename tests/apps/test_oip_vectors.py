@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
+import base64
 import json
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kotlin import GOLDEN
 
-from edge.serve.requests import parse_request
 from edge.serve.metadata import ModelMetadata, TensorMetadata
+from edge.serve.requests import parse_request
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-
-
-def script(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
+import write_client_vectors
+import write_oip_vectors
 
 
 @pytest.fixture(scope="module")
 def oip() -> dict[str, bytes]:
-    found: dict[str, bytes] = script("write_oip_vectors").vectors()
-    return found
+    return write_oip_vectors.vectors()
 
 
 def test_the_protocols_files_are_what_the_script_writes(oip: dict[str, bytes]) -> None:
@@ -38,7 +30,7 @@ def test_the_protocols_files_are_what_the_script_writes(oip: dict[str, bytes]) -
 
 
 def test_the_clients_file_is_what_the_script_writes() -> None:
-    assert (GOLDEN / "client.json").read_bytes() == script("write_client_vectors").vectors()
+    assert (GOLDEN / "client.json").read_bytes() == write_client_vectors.vectors()
 
 
 def test_there_are_answers_of_both_kinds_with_names_of_their_own(oip: dict[str, bytes]) -> None:
@@ -50,8 +42,6 @@ def test_there_are_answers_of_both_kinds_with_names_of_their_own(oip: dict[str, 
 
 
 def test_the_server_reads_the_requests(oip: dict[str, bytes]) -> None:
-    import base64
-
     for case in json.loads(oip["requests.json"])["cases"]:
         inputs = tuple(
             TensorMetadata(name=given["name"], datatype=given["datatype"], shape=tuple(given["shape"]))
