@@ -35,7 +35,7 @@ fun main(arguments: Array<String>) {
     val height = settings.required("height").int()
     val policy = Policy(mode = Mode.PREFER_SERVER, dataClass = DataClass.MAY_UPLOAD)
     FallbackRunner(device, endpoint, policy, network = { WIFI }).use { runner ->
-        for (line in generateSequence(::readLine)) {
+        for (line in generateSequence(::readlnOrNull)) {
             val input = Input(
                 tensors = { own -> own.inputs.associate { it.name to FloatArray(it.count) } },
                 picture = PictureFile(width, height) { picture },
