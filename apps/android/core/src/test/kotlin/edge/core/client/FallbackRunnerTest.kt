@@ -64,7 +64,9 @@ class FallbackRunnerTest {
             val attempt = answer.attempts.single()
             assertTrue(attempt.sent && attempt.payloadBytes > 16)
             assertEquals(0.25, attempt.spans.queueMs ?: 0.0, 0.0)
-            with(attempt.spans) { for (span in listOf(metadataMs, sendMs, waitMs, receiveMs, decodeMs)) assertNotNull(span) }
+            with(attempt.spans) {
+                for (span in listOf(metadataMs, sendMs, waitMs, receiveMs, decodeMs)) assertNotNull(span)
+            }
             assertEquals("Bearer t0ken", server.seen.single().authorization)
             assertTrue("\"outcome\":\"answered\"" in answer.toJson().write())
         }

@@ -66,7 +66,8 @@ class FaultsTest {
         broken("cut body", "${ok}Content-Length: 500\r\n\r\nabc")
         broken("cut head", "HTTP/1.1 200 OK\r\nContent-Le")
         broken("nothing", "")
-        broken("header length above the body", "${ok}$HEADER: ${size + 1000}\r\nContent-Length: ${body.size}\r\n\r\n$whole")
+        val length = "Content-Length: ${body.size}\r\n\r\n"
+        broken("header length above the body", "${ok}$HEADER: ${size + 1000}\r\n$length$whole")
         broken("no header length", "${ok}Content-Length: ${body.size}\r\n\r\n$whole")
     }
 
@@ -74,9 +75,10 @@ class FaultsTest {
     fun anAnswerInChunksAndOneWithoutALengthAreRead() {
         val (size, body) = answered(TWICE)
         val whole = String(body, Charsets.ISO_8859_1)
-        val chunks = whole.chunked(50).joinToString("") { "${it.length.toString(16)};x=1\r\n$it\r\n" } + "0\r\nT: x\r\n\r\n"
+        val pieces = whole.chunked(50).joinToString("") { "${it.length.toString(16)};x=1\r\n$it\r\n" }
+        val chunks = "Transfer-Encoding: chunked\r\n\r\n${pieces}0\r\nT: x\r\n\r\n"
         for (text in listOf(
-            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n$HEADER: $size\r\nTransfer-Encoding: chunked\r\n\r\n$chunks",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n$HEADER: $size\r\n$chunks",
             "HTTP/1.0 200 OK\r\n$HEADER: $size\r\n\r\n$whole",
         )) {
             faulty { it.getOutputStream().write(text.toByteArray(Charsets.ISO_8859_1)) }.use { server ->

@@ -54,7 +54,8 @@ private fun answer(runner: FallbackRunner, input: Input<Map<String, FloatArray>>
     }
     val began = nowMs()
     val found = try {
-        val answer = runner.call(input, deadlineMs = words[1].toDouble(), mode = Mode.entries.first { it.code == words[0] })
+        val mode = Mode.entries.first { it.code == words[0] }
+        val answer = runner.call(input, deadlineMs = words[1].toDouble(), mode = mode)
         mapOf("answer" to answer.toJson(), "outputs" to answer.outputs.mapValues { (_, values) -> encoded(values) })
     } catch (error: CallFailed) {
         mapOf("failed" to error.toString())

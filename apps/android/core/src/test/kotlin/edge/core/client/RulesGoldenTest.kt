@@ -65,9 +65,13 @@ class RulesGoldenTest {
                 val place = "${case.required("name").string()}, step $index"
                 same(place, step.required("rtt_ms"), known.rttMs.value)
                 val sizes = listOf(100L, 16_383L, 16_384L, 1_000_000L)
-                sizes.zip(step.required("uplink_bits_per_s").items()) { size, it -> same(place, it, known.uplinkBitsPerS(size)) }
+                sizes.zip(step.required("uplink_bits_per_s").items()) { size, it ->
+                    same(place, it, known.uplinkBitsPerS(size))
+                }
                 val shares = listOf(0.0, 0.5, 0.9, 0.95, 1.0)
-                shares.zip(step.required("quantiles").items()) { share, it -> same(place, it, known.times.quantile(share, now)) }
+                shares.zip(step.required("quantiles").items()) { share, it ->
+                    same(place, it, known.times.quantile(share, now))
+                }
                 same(place, step.required("queue_ms"), known.queueMs(now))
             }
         }

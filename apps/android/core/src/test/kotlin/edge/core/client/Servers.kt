@@ -53,7 +53,9 @@ internal fun answered(values: FloatArray, parameters: Map<String, Any> = emptyMa
     val output = mapOf(
         "name" to "y", "shape" to listOf(1, 4), "datatype" to "FP32", "parameters" to mapOf("binary_data_size" to 16),
     )
-    val head = mapOf("model_name" to "doubling", "model_version" to "3", "parameters" to parameters, "outputs" to listOf(output))
+    val head = mapOf(
+        "model_name" to "doubling", "model_version" to "3", "parameters" to parameters, "outputs" to listOf(output),
+    )
     val text = jsonOf(head).write().toByteArray()
     val raw = ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN).also { it.asFloatBuffer().put(values) }
     return text.size to text + raw.array()
@@ -193,7 +195,8 @@ internal fun faulty(canned: (Socket) -> Unit): RawServer {
                 break
             }
             val body = METADATA.write()
-            socket.getOutputStream().write("HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n$body".toByteArray())
+            val whole = "HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n$body"
+            socket.getOutputStream().write(whole.toByteArray())
         }
     }
     return server

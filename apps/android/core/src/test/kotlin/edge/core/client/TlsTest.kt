@@ -32,7 +32,8 @@ class TlsTest {
     private fun certificate(name: String): Pair<SSLContext, String> {
         val store = File(folder, "${name.replace(':', '-')}.p12")
         val common = listOf("-keystore", store.path, "-storetype", "PKCS12", "-storepass", PASSWORD, "-alias", "one")
-        keytool(listOf("-genkeypair", "-keyalg", "EC", "-groupname", "secp256r1", "-dname", "CN=test", "-ext", "san=$name") + common)
+        val made = listOf("-keyalg", "EC", "-groupname", "secp256r1", "-dname", "CN=test", "-ext", "san=$name")
+        keytool(listOf("-genkeypair") + made + common)
         val pem = keytool(listOf("-exportcert", "-rfc") + common)
         val keys = KeyStore.getInstance("PKCS12").apply { store.inputStream().use { load(it, PASSWORD.toCharArray()) } }
         val factory = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm())
@@ -50,7 +51,8 @@ class TlsTest {
 
     private fun asking(url: String, authorities: String?): FallbackRunner {
         val endpoint = Endpoint(url, "doubling", token = "t", authorities = authorities)
-        return FallbackRunner(null, endpoint, ONLY_SERVER, DOUBLING, network = { WIFI }).apply { consent = Consent.GRANTED }
+        val runner = FallbackRunner(null, endpoint, ONLY_SERVER, DOUBLING, network = { WIFI })
+        return runner.apply { consent = Consent.GRANTED }
     }
 
     @Test
