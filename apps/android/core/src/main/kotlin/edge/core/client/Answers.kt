@@ -61,8 +61,8 @@ internal class SideAnswer<R>(
  * A call's answer.
  *
  * `result` is decoded in the picture's coordinates; `outputs` are the model's. `decision` is the policy's; `ranOn`
- * differs from its `runOn` after a fallback or a hedge. `modelSha256` is that of the weights, empty where the server does
- * not tell.
+ * differs from its `runOn` after a fallback or a hedge. `modelSha256` is that of the weights, empty where the server
+ * does not tell.
  */
 class Answer<R>(
     val result: R,

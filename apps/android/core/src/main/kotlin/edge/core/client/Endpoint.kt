@@ -10,9 +10,9 @@ private const val UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 /**
  * Name a model on a server.
  *
- * `token` goes as a bearer token. TLS is verified against the system's authorities, or those of `authorities` alone, one
- * or more certificates as PEM text. Plain HTTP is refused except to this machine; `plainHttp` allows it on networks that
- * encrypt by themselves. No proxy is used. Raises IllegalArgumentException.
+ * `token` goes as a bearer token. TLS is verified against the system's authorities, or those of `authorities` alone,
+ * one or more certificates as PEM text. Plain HTTP is refused except to this machine; `plainHttp` allows it on networks
+ * that encrypt by themselves. No proxy is used. Raises IllegalArgumentException.
  */
 class Endpoint(
     val url: String,

@@ -35,7 +35,8 @@ internal interface SideTask {
 /**
  * A decision that is carried out on the caller's thread; times in milliseconds of `nowMs`.
  *
- * The side that was decided on begins; its hedge and its fallback follow as docs/client.md says; the first answer counts.
+ * The side that was decided on begins; its hedge and its fallback follow as docs/client.md says; the first answer
+ * counts.
  */
 internal class Execution<R>(val decision: Decision, private val deadlineMs: Double?, val began: Double) {
     val decided = nowMs()
@@ -113,7 +114,8 @@ internal class Execution<R>(val decision: Decision, private val deadlineMs: Doub
         if (ends != null && now >= ends) return Missed
         val hedge = hedgeAt()
         val fallback = decision.fallback
-        if (fallback != null && !has(fallback) && (event != null || (hedge != null && now >= hedge))) begin(fallback, start)
+        val due = event != null || (hedge != null && now >= hedge)
+        if (fallback != null && !has(fallback) && due) begin(fallback, start)
         return null
     }
 

@@ -25,8 +25,8 @@ private const val IDLE_S = 10L // of a thread that asks the server
  * A model on the device, a model on a server, and the policy between them; docs/client.md specifies what happens.
  *
  * `local` null has no device's side; `endpoint` null no server's. `contract` is that of the server's model, where it is
- * another than the device's. `device` and `network` say how things are now and are asked at most once a second; one that
- * raises knows nothing. `clock` is in milliseconds and never goes back.
+ * another than the device's. `device` and `network` say how things are now and are asked at most once a second; one
+ * that raises knows nothing. `clock` is in milliseconds and never goes back.
  *
  * Consent is unset, which is denied, until the app sets `consent` to what its user said. Thread-safe.
  */

@@ -22,7 +22,7 @@ internal class Head(val status: Int, val headers: Map<String, String>, private v
     val keep: Boolean get() = persistent && headers["connection"]?.lowercase() != "close"
 }
 
-/** Reads one answer of HTTP/1.1; raises AnswerError for what is none, EOFException where the connection ended before it. */
+/** Reads one answer of HTTP/1.1; raises AnswerError for what is none, EOFException where the connection ends early. */
 internal class AnswerReader(private val input: InputStream, private val limitBytes: Int) {
     private var headBytes = 0
 
@@ -61,7 +61,8 @@ internal class AnswerReader(private val input: InputStream, private val limitByt
 
     private fun oneHead(): Head {
         val line = line()
-        val found = STATUS.matchEntire(line) ?: throw AnswerError("the server does not speak HTTP/1.1: ${printable(line, 60)}")
+        val found = STATUS.matchEntire(line)
+            ?: throw AnswerError("the server does not speak HTTP/1.1: ${printable(line, 60)}")
         val (minor, status) = found.destructured
         return Head(status.toInt(), headers(), minor == "1")
     }
@@ -72,7 +73,9 @@ internal class AnswerReader(private val input: InputStream, private val limitByt
             val line = line()
             if (line.isEmpty()) return found
             val name = line.substringBefore(':')
-            if (':' !in line || !NAME.matches(name)) throw AnswerError("a header cannot be read: ${printable(line, 60)}")
+            if (':' !in line || !NAME.matches(name)) {
+                throw AnswerError("a header cannot be read: ${printable(line, 60)}")
+            }
             val value = line.substringAfter(':').trim(' ', '\t')
             val before = found.put(name.lowercase(), value)
             if (before != null && before != value) {

@@ -19,8 +19,9 @@ class PictureFile(val width: Int, val height: Int, val region: PictureRegion? = 
 }
 
 /**
- * A call's input: `tensors` makes the inputs of a contract (row-major), once for each contract; `decode` makes the result
- * of a contract's outputs. Both run on threads of the runner's. With a `picture` a server may be sent that instead.
+ * A call's input: `tensors` makes the inputs of a contract (row-major), once for each contract; `decode` makes the
+ * result of a contract's outputs. Both run on threads of the runner's. With a `picture` a server may be sent that
+ * instead.
  */
 class Input<R>(
     private val tensors: (Contract) -> Map<String, FloatArray>,

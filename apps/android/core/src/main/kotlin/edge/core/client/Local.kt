@@ -46,12 +46,12 @@ internal class Local(val side: OnDevice) {
         synchronized(guard) {
             if (waiting >= MOST_WAITING) {
                 throw DeviceBusy(
-                    "the device still runs $waiting earlier calls, $given of them for nobody; call less often, or give " +
-                        "a later deadline",
+                    "the device still runs $waiting earlier calls, $given of them for nobody; call less often, or " +
+                        "give a later deadline",
                 )
             }
             waiting++
-            if (thread == null) thread = Thread(::work, "edge-client-device").apply { isDaemon = true }.also { it.start() }
+            thread = thread ?: Thread(::work, "edge-client-device").apply { isDaemon = true }.also { it.start() }
             jobs.add(job)
         }
         return job

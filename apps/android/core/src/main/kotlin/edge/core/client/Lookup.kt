@@ -17,9 +17,9 @@ private val LITERAL = Regex("[0-9.]+|.*:.*")
 
 /** Look-ups of names on threads of their own: one that hangs keeps neither the call nor its deadline. */
 internal class Lookup {
-    private val threads = ThreadPoolExecutor(THREADS, THREADS, KEEP_S, TimeUnit.SECONDS, LinkedBlockingQueue()) { work ->
-        Thread(work, "edge-client-lookup").apply { isDaemon = true }
-    }.apply { allowCoreThreadTimeOut(true) }
+    private val threads = ThreadPoolExecutor(
+        THREADS, THREADS, KEEP_S, TimeUnit.SECONDS, LinkedBlockingQueue(),
+    ) { work -> Thread(work, "edge-client-lookup").apply { isDaemon = true } }.apply { allowCoreThreadTimeOut(true) }
 
     /** Return a host's addresses within `limitMs`; raises UnknownHostException, or Aborted. */
     fun addresses(host: String, abort: Abort, limitMs: Double): List<InetAddress> {

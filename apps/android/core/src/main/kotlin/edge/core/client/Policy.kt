@@ -32,4 +32,5 @@ fun serverLimitMs(decision: Decision, deadlineMs: Double?): Double? {
 }
 
 /** Return how long connecting may take: where the other side is open, at most half of the time that is left. */
-fun connectLimitMs(leftMs: Double, spare: Boolean): Double = minOf(LONGEST_CONNECT_MS, if (spare) leftMs / 2 else leftMs)
+fun connectLimitMs(leftMs: Double, spare: Boolean): Double =
+    minOf(LONGEST_CONNECT_MS, if (spare) leftMs / 2 else leftMs)

@@ -57,7 +57,8 @@ internal class ServerTask<R>(
             val attempt = current
             val left = attempt?.let { Math.round(it.leftMs) } ?: 0
             val error = DeadlinePassed("the server did not answer within $left ms")
-            attempt?.let { settle(it, Outcome.TIMED_OUT, error, if (it.trip.tried) Health.FAILED else Health.UNDECIDED) }
+            val health = if (attempt?.trip?.tried == true) Health.FAILED else Health.UNDECIDED
+            attempt?.let { settle(it, Outcome.TIMED_OUT, error, health) }
             finish(Ended.Failed(error))
             attempt?.abort?.abort()
         }

@@ -14,8 +14,8 @@ private const val KEEP_MS = 30_000.0 // servers close idle connections too, and 
 /**
  * One HTTP request over a kept connection: bounded, verified, never redirected, closed at once when it is aborted.
  *
- * It speaks over plain sockets, as HttpURLConnection repeats requests by itself, follows redirects, and cannot be closed
- * while it connects. Thread-safe; nothing is opened before the first request.
+ * It speaks over plain sockets, as HttpURLConnection repeats requests by itself, follows redirects, and cannot be
+ * closed while it connects. Thread-safe; nothing is opened before the first request.
  */
 internal class Transport(private val endpoint: Endpoint, private val limits: Limits = Limits()) {
     private val tls = if (endpoint.secure) tlsFactory(endpoint.authorities) else null

@@ -30,7 +30,8 @@ internal fun rawOfJson(document: TensorDocument, data: Json): ByteBuffer {
 }
 
 private fun flatten(name: String, data: Json, shape: List<Long>, into: MutableList<Json>) {
-    val items = (data as? JsonArray ?: throw RequestError("tensor $name: its data are no list as deep as its shape")).items
+    val list = data as? JsonArray ?: throw RequestError("tensor $name: its data are no list as deep as its shape")
+    val items = list.items
     if (items.size.toLong() != (shape.firstOrNull() ?: 1L)) {
         throw RequestError("tensor $name: its data do not fill its shape; one list has ${items.size} elements")
     }

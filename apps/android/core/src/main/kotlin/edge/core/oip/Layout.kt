@@ -13,7 +13,9 @@ internal fun jsonLength(bodyBytes: Int, headerLength: String?, limits: Limits): 
         throw TooLarge("the body has $bodyBytes bytes; at most ${limits.bodyBytes} are taken")
     }
     val jsonBytes = headerLength?.let { parseLength(it, HEADER) } ?: bodyBytes.toLong()
-    if (jsonBytes > limits.jsonBytes) throw TooLarge("the JSON has $jsonBytes bytes; at most ${limits.jsonBytes} are read")
+    if (jsonBytes > limits.jsonBytes) {
+        throw TooLarge("the JSON has $jsonBytes bytes; at most ${limits.jsonBytes} are read")
+    }
     if (jsonBytes > bodyBytes) throw RequestError("$HEADER is $jsonBytes, the whole body has $bodyBytes bytes")
     return jsonBytes.toInt()
 }

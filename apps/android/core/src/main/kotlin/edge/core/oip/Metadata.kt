@@ -47,7 +47,9 @@ private fun readTensor(value: Json): TensorMetadata {
     return TensorMetadata(
         name = text(found["name"], "name"),
         datatype = readDatatype(found["datatype"]),
-        shape = items(found["shape"], "shape").map { whole(it) ?: throw JsonError("shape: a whole number was expected") },
+        shape = items(found["shape"], "shape").map {
+            whole(it) ?: throw JsonError("shape: a whole number was expected")
+        },
         parameters = readParameters(found["parameters"]),
     )
 }

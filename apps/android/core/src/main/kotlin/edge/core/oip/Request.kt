@@ -9,7 +9,7 @@ import edge.core.json.JsonString
 
 /** The HTTP header that says how many bytes of a body are JSON; without it all are. */
 const val HEADER = "Inference-Header-Content-Length"
-private const val ALIGNMENT = 16 // the JSON is filled up with spaces, so that the reader can use the first tensor in place
+private const val ALIGNMENT = 16 // the JSON is filled up with spaces, so that the first tensor can be used in place
 
 /** A body, and how many of its bytes are JSON; what it holds is never shown. */
 class Message(val body: ByteArray, val jsonBytes: Int) {

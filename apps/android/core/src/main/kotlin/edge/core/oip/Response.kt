@@ -17,8 +17,8 @@ class InferResponse(
  * Return the answer of a server, which is trusted no more than a client is.
  *
  * `headerLength` is the value of `Inference-Header-Content-Length`, null without one. `expected` are the outputs that
- * have to be there, as they have to be; more may come. Tensors are views of `body` where they can be. Raises AnswerError
- * and nothing else. An answer with another status than 200 is for `parseError`.
+ * have to be there, as they have to be; more may come. Tensors are views of `body` where they can be. Raises
+ * AnswerError and nothing else. An answer with another status than 200 is for `parseError`.
  */
 fun parseResponse(
     body: ByteArray,
@@ -42,7 +42,8 @@ fun parseResponse(
 internal fun said(error: JsonError): String = printable(error.message ?: "")
 
 private fun check(spec: TensorMetadata, documents: List<TensorDocument>, limits: Limits) {
-    val found = documents.firstOrNull { it.name == spec.name } ?: throw RequestError("output ${shown(spec.name)} is missing")
+    val found = documents.firstOrNull { it.name == spec.name }
+        ?: throw RequestError("output ${shown(spec.name)} is missing")
     if (found.datatype != spec.datatype || !fits(found.shape, spec.shape, limits.rows)) {
         throw RequestError(
             "output ${shown(spec.name)} is ${found.datatype} ${found.shape}, not ${spec.datatype} ${spec.shape}",

@@ -138,7 +138,9 @@ private fun put(raw: ByteBuffer, name: String, datatype: Datatype, value: Float)
                 Datatype.Kind.UNSIGNED -> 0L to if (bits == 64) Long.MAX_VALUE else (1L shl bits) - 1
                 else -> (-1L shl (bits - 1)) to ((1L shl (bits - 1)) - 1)
             }
-            require(whole.toFloat() == value && whole in low..high && whole != Long.MAX_VALUE) { "tensor $name: $value is no $datatype" }
+            require(whole.toFloat() == value && whole in low..high && whole != Long.MAX_VALUE) {
+                "tensor $name: $value is no $datatype"
+            }
             when (bits) {
                 8 -> raw.put(whole.toByte())
                 16 -> raw.putShort(whole.toShort())

@@ -18,7 +18,7 @@ import java.nio.charset.CodingErrorAction
 
 // Both sides' requests are compared byte for byte, so numbers and strings are written as the reference writes them.
 
-/** Return the UTF-8 of a value's JSON, nothing escaped but what has to be; raises IllegalArgumentException for half a pair. */
+/** Return the UTF-8 of a value's JSON, with no needless escapes; raises IllegalArgumentException for half a pair. */
 internal fun wireBytes(value: Json): ByteArray {
     val text = StringBuilder().also { it.write(value) }
     val encoder = Charsets.UTF_8.newEncoder().onMalformedInput(CodingErrorAction.REPORT)
@@ -62,7 +62,7 @@ internal fun numberText(value: Double): String {
 private fun shortest(value: Double): BigDecimal {
     val exact = BigDecimal(value)
     for (precision in 1..16) {
-        // Beside a power of two the doubles below lie closer: there the nearest may be read as another, but not the next.
+        // Below a power of two the doubles lie closer: there the nearest may be read as another, and the next is not.
         val around = listOf(RoundingMode.DOWN, RoundingMode.UP).map { exact.round(MathContext(precision, it)) }
         around.filter { it.toDouble() == value }.minByOrNull { (it - exact).abs() }?.let { return it }
     }

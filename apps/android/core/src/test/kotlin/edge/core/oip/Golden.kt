@@ -13,7 +13,8 @@ internal fun goldenCases(name: String): List<Map<String, JsonReader>> {
     return file.required("cases").items().map { it.members() }
 }
 
-internal fun Map<String, JsonReader>.bytes(name: String): ByteArray = Base64.getDecoder().decode(required(name).string())
+internal fun Map<String, JsonReader>.bytes(name: String): ByteArray =
+    Base64.getDecoder().decode(required(name).string())
 
 internal fun Map<String, JsonReader>.longs(name: String): List<Long> = required(name).items().map { it.long() }
 

@@ -36,13 +36,16 @@ class NumbersTest {
     fun floatsGoOutAsTheContractsDatatype() {
         val halves = tensorOf("x", Datatype.FP16, listOf(2), floatArrayOf(0.5f, -2f))
         assertArrayEquals(floatArrayOf(0.5f, -2f), halves.floats(), 0f)
-        assertArrayEquals(floatArrayOf(1f, 3f), tensorOf("x", Datatype.INT64, listOf(2), floatArrayOf(1f, 3f)).floats(), 0f)
+        val longs = tensorOf("x", Datatype.INT64, listOf(2), floatArrayOf(1f, 3f))
+        assertArrayEquals(floatArrayOf(1f, 3f), longs.floats(), 0f)
         assertArrayEquals(longArrayOf(255), tensorOf("x", Datatype.UINT8, listOf(1), floatArrayOf(255f)).longs())
         for ((datatype, value) in listOf(
             Datatype.UINT8 to 256f, Datatype.INT32 to 0.5f, Datatype.BOOL to 2f, Datatype.UINT16 to -1f,
             Datatype.INT64 to Float.NaN, Datatype.INT64 to 9.3e18f,
         )) {
-            assertThrows(IllegalArgumentException::class.java) { tensorOf("x", datatype, listOf(1), floatArrayOf(value)) }
+            assertThrows(IllegalArgumentException::class.java) {
+                tensorOf("x", datatype, listOf(1), floatArrayOf(value))
+            }
         }
     }
 

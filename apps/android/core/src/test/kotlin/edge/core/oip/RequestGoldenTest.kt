@@ -35,7 +35,8 @@ class RequestGoldenTest {
                 val (x, y, side, rotation) = items().map { it.double() }
                 PictureRegion(x, y, side, rotation)
             }
-            val found = encodeRequest(listOf(pictureTensor("image", case.bytes("picture"), region)), timeoutUs = 1_000_000)
+            val tensor = pictureTensor("image", case.bytes("picture"), region)
+            val found = encodeRequest(listOf(tensor), timeoutUs = 1_000_000)
             check("$region", case.bytes("body"), case.required("json_bytes").int(), found)
         }
     }

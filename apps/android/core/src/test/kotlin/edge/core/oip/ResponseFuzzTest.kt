@@ -11,7 +11,7 @@ import org.junit.Test
 private const val MUTATIONS = 40_000
 private const val MOST_BYTES = 4L shl 20 // that one parse may allocate; bodies here have less than 70,000
 
-/** Whatever a server sends, the parser raises nothing but AnswerError and takes no memory for what is only announced. */
+/** Whatever a server sends, the parser raises nothing but AnswerError and takes no memory for what is announced. */
 class ResponseFuzzTest {
     private val threads = ManagementFactory.getThreadMXBean() as ThreadMXBean
     private val random = Random(20_240_607)

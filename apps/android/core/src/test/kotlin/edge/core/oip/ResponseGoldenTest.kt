@@ -34,8 +34,10 @@ class ResponseGoldenTest {
     @Test
     fun errors() {
         for (case in goldenCases("errors")) {
-            val found = parseError(case.required("status").int(), case.bytes("body"), case.required("retry_after").string())
-            val place = "${case.required("status").int()} ${case.required("retry_after").string()}"
+            val status = case.required("status").int()
+            val retryAfter = case.required("retry_after").string()
+            val found = parseError(status, case.bytes("body"), retryAfter)
+            val place = "$status $retryAfter"
             assertEquals(place, case.required("kind").string(), found.javaClass.simpleName)
             assertEquals(place, case.required("message").string(), found.message)
             val after = (found as? Busy)?.retryAfterS ?: (found as? TooManyRequests)?.retryAfterS

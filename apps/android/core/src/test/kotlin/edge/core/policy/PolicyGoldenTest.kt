@@ -120,7 +120,7 @@ private val DECISION = setOf(
 
 private fun readDecision(value: JsonReader): Decision = with(value.members(DECISION)) {
     Decision(
-        runOn = required("run_on").let { if (it.string() == "unavailable") null else enumOf<Side>(it) { side -> side.code } },
+        runOn = with(required("run_on")) { if (string() == "unavailable") null else enumOf<Side>(this) { it.code } },
         reason = enumOf(required("reason")) { it.code },
         fallback = required("fallback").orNull { enumOf<Side>(this) { it.code } },
         uploadAllowed = required("upload_allowed").boolean(),
