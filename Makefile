@@ -9,7 +9,7 @@ DEMO_TARGETS := --target executorch-xnnpack --target litert-cpu --target onnx-cp
 
 PROFILED := executorch-xnnpack litert-cpu onnx-cpu
 
-.PHONY: help setup system demo check test test-all test-apps apps-tools bench bench-ternary bench-profile bench-serving quantization schema lock clean
+.PHONY: help setup system demo check test test-all test-apps apps-tools bench bench-apps bench-ternary bench-profile bench-serving quantization schema lock clean
 
 help:
 	@echo "make demo      deploy real models to five targets on a photograph and open the way to the report"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-apps install a Kotlin compiler and JUnit and check the sample apps, as far as a machine without a phone can"
 	@echo "make check     ruff, mypy --strict, import-linter and the fast tests"
 	@echo "make bench     eager, every runtime's stock exporter and ours, interleaved"
+	@echo "make bench-apps  the apps' Kotlin core on this machine's JVM: a line of JSON for each step"
 	@echo "make bench-ternary  the ternary kernels and their peers, interleaved: docs/ternary_bench.md"
 	@echo "make bench-profile  does a second profile agree with the first on a busy machine, and what does the harness add"
 	@echo "make bench-serving  what the server adds to a model, how it batches, scales and lasts: docs/serving.md"
@@ -77,6 +78,9 @@ test-apps: setup apps-tools
 
 bench: setup
 	$(BIN)/python -m bench.latency
+
+bench-apps: setup apps-tools
+	PYTHONPATH=tests/apps $(BIN)/python -m bench.apps
 
 bench-ternary: setup
 	$(BIN)/python -m bench.ternary

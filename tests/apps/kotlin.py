@@ -40,7 +40,9 @@ class Kotlin:
         names = ("kotlin-stdlib.jar", "kotlin-test.jar", "kotlin-test-junit.jar")
         return [*(self.home / "lib" / name for name in names), *JUNIT]
 
-    def compile(self, sources: Sequence[Path], to: Path, classpath: Sequence[Path] = (), friend: Path | None = None) -> str:
+    def compile(
+        self, sources: Sequence[Path], to: Path, classpath: Sequence[Path] = (), friend: Path | None = None
+    ) -> str:
         """Compile folders or files into a jar and return what the compiler said; raises AssertionError with its errors.
 
         Warnings are errors. The internal names of `friend`, a jar, are visible, as they are to its tests under Gradle.
@@ -93,6 +95,13 @@ def find_kotlin() -> Kotlin:
     return Kotlin(java, home)
 
 
-def test_classes(folder: Path) -> list[str]:
+def bench_classes(folder: Path) -> list[str]:
+    """Return what to run of the benchmarks: the main function of every file named *Benchmarks.kt."""
+    return sorted(
+        ".".join(path.relative_to(folder).with_suffix("").parts) + "Kt" for path in folder.rglob("*Benchmarks.kt")
+    )
+
+
+def junit_classes(folder: Path) -> list[str]:
     """Return the full names of the test classes in a folder: one a file, named as the file."""
     return sorted(".".join(path.relative_to(folder).with_suffix("").parts) for path in folder.rglob("*Test.kt"))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from kotlin import CORE, GOLDEN, Core, test_classes
+from kotlin import CORE, GOLDEN, Core, junit_classes
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_core_passes_its_junit_tests(core: Core) -> None:
-    classes = test_classes(CORE / "test" / "kotlin")
+    classes = junit_classes(CORE / "test" / "kotlin")
     assert classes
     done = core.kotlin.run(
         [core.main, core.tests], "org.junit.runner.JUnitCore", *classes, properties={"golden": str(GOLDEN)}

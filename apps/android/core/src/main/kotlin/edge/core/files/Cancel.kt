@@ -1,38 +1,53 @@
 package edge.core.files
 
 import java.io.Closeable
+import java.util.concurrent.CancellationException
+import java.util.concurrent.ExecutionException
+import java.util.concurrent.FutureTask
 import java.util.concurrent.TimeUnit.MILLISECONDS
 import java.util.concurrent.locks.ReentrantLock
 import kotlin.concurrent.thread
 import kotlin.concurrent.withLock
 
-/** A request to stop that any thread can make, once; what is under way is closed, so that nothing waits for a server. */
+/** A request to stop that any thread can make, once; nothing waits for a server that says nothing. */
 class Cancel {
     private val lock = ReentrantLock()
     private val stopped = lock.newCondition()
-    private var running: Closeable? = null
+    private var running: FutureTask<*>? = null
     private var cancelled = false
 
     val isCancelled: Boolean get() = lock.withLock { cancelled }
 
-    /** Stop what is under way; returns at once, for closing a connection may take a while. */
+    /** Stop what is under way; returns at once. */
     fun cancel() {
-        val closing = lock.withLock {
+        val stopping = lock.withLock {
             cancelled = true
             stopped.signalAll()
             running
         }
-        if (closing != null) thread(isDaemon = true, name = "edge-cancel") { closing.close() }
+        stopping?.cancel(false)
     }
 
-    /** Run `block`, which a cancel ends by closing `closeable`; raises Trouble where it came before. */
+    /**
+     * Run `block` and close `closeable`; raises Trouble as soon as a cancel comes.
+     *
+     * A read of java.net may hold its connection so that nobody can close it before the server says something. The block
+     * therefore has a thread of its own, which a cancel leaves behind: it ends by itself when its connection does.
+     */
     internal fun <C : Closeable, T> closing(closeable: C, block: (C) -> T): T {
+        val task = FutureTask { closeable.use(block) }
         lock.withLock {
             if (cancelled) throw Trouble(Failure.NETWORK, "cancelled")
-            running = closeable
+            running = task
         }
+        thread(isDaemon = true, name = "edge-download") { task.run() }
         try {
-            return closeable.use(block)
+            return task.get()
+        } catch (_: CancellationException) {
+            thread(isDaemon = true, name = "edge-cancel") { closeable.close() }
+            throw Trouble(Failure.NETWORK, "cancelled")
+        } catch (error: ExecutionException) {
+            throw error.cause ?: error
         } finally {
             lock.withLock { running = null }
         }

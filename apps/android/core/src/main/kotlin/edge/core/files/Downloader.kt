@@ -19,7 +19,8 @@ class Downloader(
     /**
      * Download one file and return how it ended; `to` only ever holds the file that `entry` names or what was there before.
      *
-     * What is here so far stands in `part`, and a later call goes on from it.
+     * What is here so far stands in `part`, and a later call goes on from it. Call it where it may block; `onState` is
+     * called from this thread or from the connection's, one call after the other.
      */
     fun download(
         from: URI,

@@ -122,6 +122,7 @@ internal class Fetch(
             val missing = entry.bytes - part.bytes
             // One byte more is asked for than is missing: a server that sends it has another file.
             val count = onNetwork { body.read(buffer, 0, minOf(buffer.size.toLong(), missing + 1).toInt()) }
+            if (cancel.isCancelled) throw Trouble(Failure.NETWORK, "cancelled")
             if (count < 0) break
             if (count > missing) {
                 val message = "the server sends more than the ${entry.bytes} bytes of ${entry.name}"

@@ -45,7 +45,7 @@ private class UrlConnectionExchange(private val connection: HttpURLConnection) :
     override fun close() = connection.disconnect()
 }
 
-private val LOOPBACK = Regex("localhost|127(\\.[0-9]{1,3}){3}|\\[::1]")
+private val LOOPBACK = Regex("localhost|127(\\.[0-9]{1,3}){3}|\\[::1\\]")
 
 /**
  * Say why nothing may be downloaded from an address, or null.
