@@ -103,6 +103,8 @@ schema: $(READY)
 	$(BIN)/python -m scripts.write_preprocess_vectors
 	$(BIN)/python -m scripts.write_decode_vectors
 	$(BIN)/python -m scripts.write_smoothing_vectors
+	$(BIN)/python scripts/write_oip_vectors.py
+	$(BIN)/python scripts/write_client_vectors.py
 
 lock: $(READY)
 	$(BIN)/python scripts/write_lock.py
