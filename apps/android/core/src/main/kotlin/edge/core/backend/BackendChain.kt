@@ -16,8 +16,8 @@ class Opened<E : Any> internal constructor(
 /**
  * Opens the first of several artifacts of one model that this device can run.
  *
- * `openers` holds, by a target's family (`litert-cpu`, `executorch-qnn`), what opens its artifacts: the runtimes that the
- * app has in it. An opener raises an exception where its runtime refuses.
+ * `openers` holds, by a target's family (`litert-cpu`, `executorch-qnn`), what opens its artifacts: the runtimes that
+ * the app has in it. An opener raises an exception where its runtime refuses.
  */
 class BackendChain<E : Any>(
     private val openers: Map<String, (Candidate) -> E>,

@@ -12,8 +12,8 @@ import java.io.IOException
 /**
  * Remembers in a file which backend was being tried, for a crash in native code leaves no other trace.
  *
- * After its n-th crash in a row a backend is left out of the next 2ⁿ − 1 starts, 63 at most; a new version of the app or
- * of the artifact begins anew. A file that cannot be read or written protects nothing, and stops nothing.
+ * After its n-th crash in a row a backend is left out of the next 2ⁿ − 1 starts, 63 at most; a new version of the app
+ * or of the artifact begins anew. A file that cannot be read or written protects nothing, and stops nothing.
  */
 class CrashLog(private val file: File) {
     private data class Entry(val version: String, val crashes: Int, val leftOut: Int)

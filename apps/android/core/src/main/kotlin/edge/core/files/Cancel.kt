@@ -31,8 +31,8 @@ class Cancel {
     /**
      * Run `block` and close `closeable`; raises Trouble as soon as a cancel comes.
      *
-     * A read of java.net may hold its connection so that nobody can close it before the server says something. The block
-     * therefore has a thread of its own, which a cancel leaves behind: it ends by itself when its connection does.
+     * A read of java.net may hold its connection so that nobody can close it before the server says something. The
+     * block therefore has a thread of its own, which a cancel leaves behind: it ends when its connection does.
      */
     internal fun <C : Closeable, T> closing(closeable: C, block: (C) -> T): T {
         val task = FutureTask { closeable.use(block) }

@@ -21,7 +21,7 @@ sealed interface Download {
     /** The user stopped it; `bytes` are kept for the next time. */
     data class Cancelled(val bytes: Long) : End
 
-    /** It cannot go on; `bytes` are kept for the next time. There is no file under the final name that was not there before. */
+    /** It cannot go on; `bytes` are kept for the next time. The final name has what it had before, or nothing. */
     data class Failed(val failure: Failure, val message: String, val bytes: Long) : End
 }
 

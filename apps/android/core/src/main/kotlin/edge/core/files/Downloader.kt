@@ -17,7 +17,7 @@ class Downloader(
     private val pauseMs: (Int) -> Long = { n -> if (n == 0) 0 else 250L shl minOf(n, 6) },
 ) {
     /**
-     * Download one file and return how it ended; `to` only ever holds the file that `entry` names or what was there before.
+     * Download one file and return how it ended; `to` only ever holds what `entry` names, or what was there before.
      *
      * What is here so far stands in `part`, and a later call goes on from it. Call it where it may block; `onState` is
      * called from this thread or from the connection's, one call after the other.
@@ -81,7 +81,8 @@ class Downloader(
         return Download.Cancelled(part.bytes)
     }
 
-    private fun checkSpace(to: File, needed: Long) {
+    /** Raise Trouble if so many bytes do not fit where `to` is to be. */
+    internal fun checkSpace(to: File, needed: Long) {
         val folder = generateSequence(to.absoluteFile.parentFile) { it.parentFile }.first { it.exists() }
         val free = freeBytes(folder)
         if (free < needed) {
@@ -89,7 +90,7 @@ class Downloader(
         }
     }
 
-    /** What was pieced together of several attempts may be of several versions: it is fetched once more, in one piece. */
+    /** What was pieced together may be of several versions: it is fetched once more, in one piece. */
     private fun finish(part: PartFile, entry: FileEntry, to: File, pieced: Boolean) {
         part.flush()
         val found = part.digest()

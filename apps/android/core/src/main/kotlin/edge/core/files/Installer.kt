@@ -67,6 +67,7 @@ class Installer(private val root: File, private val downloader: Downloader = Dow
         if (isInstalled(folder, manifest)) return Installation.Installed(folder, manifest)
         val staging = File(folder.path + ".installing")
         val parts = File(folder.path + ".parts")
+        spaceLacks(manifest, staging, parts)?.let { return Installation.Failed(folder.name, Failure.NO_SPACE, it) }
         var before = 0L
         manifest.files.forEachIndexed { n, entry ->
             val to = File(staging, entry.name)
@@ -83,6 +84,19 @@ class Installer(private val root: File, private val downloader: Downloader = Dow
         return Installation.Installed(folder, manifest)
     }
 
+    /** A large artifact is not begun where only a part of it fits. */
+    private fun spaceLacks(manifest: Manifest, staging: File, parts: File): String? {
+        val here = manifest.files.withIndex().sumOf { (n, entry) ->
+            minOf(entry.bytes, maxOf(File(staging, entry.name).length(), File(parts, "$n").length()))
+        }
+        return try {
+            downloader.checkSpace(staging, manifest.bytes - here)
+            null
+        } catch (trouble: Trouble) {
+            trouble.message
+        }
+    }
+
     /** The manifest is written last: a folder with one is whole. */
     private fun finish(staging: File, parts: File, folder: File, manifest: Manifest, data: ByteArray) {
         val known = manifest.files.map { it.name }.toSet()
@@ -96,7 +110,8 @@ class Installer(private val root: File, private val downloader: Downloader = Dow
     }
 
     private fun folder(manifest: Manifest, data: ByteArray): File {
-        val names = listOf(manifest.model, "${manifest.target}@${manifest.precision}", sha256(data).take(VERSION_DIGITS))
+        val version = sha256(data).take(VERSION_DIGITS)
+        val names = listOf(manifest.model, "${manifest.target}@${manifest.precision}", version)
         return names.fold(root) { folder, name -> File(folder, name.replace(UNSAFE, "-")) }
     }
 

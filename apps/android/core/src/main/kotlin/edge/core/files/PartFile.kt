@@ -45,7 +45,7 @@ internal class PartFile(private val file: File) : Closeable {
         return if (lines.size == 2 && lines[0] == from.toString()) lines[1] else null
     }
 
-    /** Empty the file, and write down the version that is to come. The order matters: no bytes ever have another's version. */
+    /** Empty the file, then write down the version that is to come: no bytes ever have another's version. */
     fun restart(from: URI?, validator: String?) = onDisk {
         open.setLength(0)
         if (from == null || validator == null) versionFile.delete() else versionFile.writeText("$from\n$validator")

@@ -22,7 +22,7 @@ data object JsonNull : Json
 class JsonError(message: String, val path: String = "") :
     Exception(if (path.isEmpty()) message else "$path: $message")
 
-/** Return the JSON of strings, numbers, booleans, lists, maps and null; raises IllegalArgumentException for other values. */
+/** Return the JSON of strings, numbers, booleans, lists, maps and null; raises IllegalArgumentException for others. */
 fun jsonOf(value: Any?): Json = when (value) {
     null -> JsonNull
     is Json -> value

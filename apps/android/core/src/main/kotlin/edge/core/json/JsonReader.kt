@@ -9,11 +9,14 @@ class JsonReader(val value: Json, private val path: String = "") {
         val found = (value as? JsonObject ?: expected("an object")).members
         val strange = known?.let { names -> found.keys.firstOrNull { it !in names } }
         if (strange != null) throw JsonError("the key '${strange.take(40)}' is not known", path)
-        return found.mapValues { (name, member) -> JsonReader(member, if (path.isEmpty()) name else "$path.$name") }
+        val before = if (path.isEmpty()) "" else "$path."
+        return Members(path, found.mapValues { (name, member) -> JsonReader(member, before + name) })
     }
 
-    fun items(): List<JsonReader> =
-        (value as? JsonArray ?: expected("a list")).items.mapIndexed { index, item -> JsonReader(item, "$path[$index]") }
+    fun items(): List<JsonReader> {
+        val found = (value as? JsonArray ?: expected("a list")).items
+        return found.mapIndexed { index, item -> JsonReader(item, "$path[$index]") }
+    }
 
     fun string(): String = (value as? JsonString ?: expected("a string")).value
 
@@ -38,6 +41,9 @@ class JsonReader(val value: Json, private val path: String = "") {
     private fun expected(what: String): Nothing = throw JsonError("$what was expected", path)
 }
 
+/** The members of the object at `path`, which an error about one that is missing names. */
+private class Members(val path: String, found: Map<String, JsonReader>) : Map<String, JsonReader> by found
+
 /** Return the reader of a member that has to be there. */
 fun Map<String, JsonReader>.required(name: String): JsonReader =
-    this[name] ?: throw JsonError("the key '$name' is missing")
+    this[name] ?: throw JsonError("the key '$name' is missing", (this as? Members)?.path.orEmpty())

@@ -22,8 +22,8 @@ enum class Layout(val text: String) {
 }
 
 /**
- * How a picture is fitted: STRETCH fills the input, LETTERBOX puts the whole picture into its middle, between black bars,
- * CORNER puts it at the upper left, beside grey (128).
+ * How a picture is fitted: STRETCH fills the input, LETTERBOX puts the whole picture into its middle, between black
+ * bars, CORNER puts it at the upper left, beside grey (128).
  */
 enum class Resize(val text: String) {
     LETTERBOX("letterbox"),
@@ -86,7 +86,7 @@ data class Preprocess(
             throw ContractError("preprocess.size [${size.height}, ${size.width}] has a side below 1 pixel")
         }
         if (range.size != 2 || mean.size != 3 || std.size != 3) {
-            throw ContractError("preprocess has ${range.size} of range, ${mean.size} of mean, ${std.size} of std; 2, 3, 3")
+            throw ContractError("preprocess has range $range, mean $mean, std $std; 2, 3 and 3 numbers were expected")
         }
         if (std.any { it == 0.0 }) throw ContractError("preprocess.std $std has a zero; every channel is divided by it")
     }

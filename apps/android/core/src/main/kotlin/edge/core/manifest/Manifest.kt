@@ -72,7 +72,9 @@ data class Delegation(
 /** State what the device must offer. */
 data class Needs(val minRuntime: String, val ramBytes: Long = 0) {
     init {
-        if (ramBytes !in 0..MOST_BYTES) throw ContractError("needs.ram_bytes is $ramBytes; 0 to $MOST_BYTES were expected")
+        if (ramBytes !in 0..MOST_BYTES) {
+            throw ContractError("needs.ram_bytes is $ramBytes; 0 to $MOST_BYTES were expected")
+        }
     }
 }
 

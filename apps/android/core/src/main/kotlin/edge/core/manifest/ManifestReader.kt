@@ -15,7 +15,7 @@ class InvalidManifest(message: String, cause: Throwable? = null) : ManifestError
 
 /** Report a manifest that a newer kit wrote; the app has to be updated. */
 class NewerSchema(val schema: Long) :
-    ManifestError("the manifest is of schema $schema, this app reads $SCHEMA; update the app, or deploy with an older kit")
+    ManifestError("the manifest is of schema $schema, this app reads $SCHEMA; update the app, or use an older kit")
 
 /** Read the bytes of a manifest.json; raises ManifestError. */
 fun readManifest(bytes: ByteArray): Manifest {

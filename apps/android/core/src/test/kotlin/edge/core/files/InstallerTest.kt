@@ -117,6 +117,17 @@ class InstallerTest {
     }
 
     @Test
+    fun anArtifactThatDoesNotFitIsNotBegun(): Unit = server { name -> files.getValue(name) }.use { server ->
+        val total = files.values.sumOf { it.size.toLong() }
+        val tight = Installer(root, Downloader(freeBytes = { total - 1 }))
+        val failed = assertIs<Installation.Failed>(tight.install(manifest, server.root))
+        assertEquals(Failure.NO_SPACE, failed.failure)
+        assertEquals(0, server.asked.size)
+        val enough = Installer(root, Downloader(freeBytes = { total }))
+        assertIs<Installation.Installed>(enough.install(manifest, server.root))
+    }
+
+    @Test
     fun namesAreEscapedInAddresses() {
         val base = URI("https://example.com/models/")
         assertEquals("https://example.com/models/a%20b/%C3%A4%25%23%3F", address(base, "a b/ä%#?").toString())
