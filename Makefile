@@ -103,6 +103,8 @@ schema: $(READY)
 	$(BIN)/python scripts/write_schema.py
 	$(BIN)/python scripts/write_policy_vectors.py
 	$(BIN)/python -m scripts.write_manifest_vectors
+	$(BIN)/python scripts/write_oip_vectors.py
+	$(BIN)/python scripts/write_client_vectors.py
 
 lock: $(READY)
 	$(BIN)/python scripts/write_lock.py

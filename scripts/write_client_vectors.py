@@ -45,7 +45,9 @@ def breaker(seed: int, *, failing: float) -> Case:
                 open_ones[number] = admission
             probe = admission is not None and admission.probe
             admitted = admission is not None
-            steps.append({"pass_ms": passed, "admit": number, "admitted": admitted, "probe": probe, "state": found.state})
+            steps.append(
+                {"pass_ms": passed, "admit": number, "admitted": admitted, "probe": probe, "state": found.state}
+            )
     return {"name": f"seed-{seed}", "began_ms": 1_000.0, "steps": steps}
 
 
@@ -152,7 +154,8 @@ def addresses() -> Iterator[Case]:
         ("https://host/base/", {"model": "a b/c", "version": "1"}), ("http://host", {"plain_http": True}),
         ("http://[::1]:8000", {}), ("http://127.9.8.7:80", {}), ("http://localhost", {}), ("https://host:8443", {}),
         ("https://host", {"model": ""}), ("https://host", {"token": "secret\n"}), ("https://host", {"token": "a b"}),
-        ("https://host", {"model": "é"}), ("http://128.0.0.1", {}), ("http://[::2]", {}), ("http://localhost.example", {}),
+        ("https://host", {"model": "é"}), ("http://128.0.0.1", {}), ("http://[::2]", {}),
+        ("http://localhost.example", {}),
     ):  # fmt: skip
         given: dict[str, Any] = {"model": "m", "version": "", "token": "", "plain_http": False, **more}
         try:
@@ -174,7 +177,9 @@ def vectors() -> bytes:
         "durations": durations(),
         "server_limits": list(limits()),
         "connect_limits": [
-            [left, spare, connect_limit_ms(left, spare=spare)] for left in (10.0, 1000.0, 6e4) for spare in (False, True)
+            [left, spare, connect_limit_ms(left, spare=spare)]
+            for left in (10.0, 1000.0, 6e4)
+            for spare in (False, True)
         ],
         "retry_delays": list(delays()),
         "leaves_time": [

@@ -66,13 +66,20 @@ class Kotlin:
             words += ["-cp", os.pathsep.join(map(str, classpath))]
         return subprocess.run([*words, *map(str, sources)], capture_output=True, text=True)
 
+    def command(
+        self, classpath: Sequence[Path], main: str, *arguments: str, properties: Mapping[str, str] | None = None
+    ) -> list[str]:
+        """Return the words that run a class's main function; `properties` are its system properties."""
+        words = [self.java, "-Xmx1g", *(f"-D{name}={value}" for name, value in (properties or {}).items())]
+        return [*words, "-cp", os.pathsep.join(map(str, [*classpath, *self.runtime])), main, *arguments]
+
     def run(
         self, classpath: Sequence[Path], main: str, *arguments: str, properties: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a class's main function; `properties` are its system properties."""
-        words = [self.java, "-Xmx1g", *(f"-D{name}={value}" for name, value in (properties or {}).items())]
-        words += ["-cp", os.pathsep.join(map(str, [*classpath, *self.runtime])), main, *arguments]
-        return subprocess.run(words, capture_output=True, text=True)
+        """Run a class's main function."""
+        return subprocess.run(
+            self.command(classpath, main, *arguments, properties=properties), capture_output=True, text=True
+        )
 
 
 @dataclass(frozen=True, slots=True)
