@@ -23,7 +23,7 @@ help:
 	@echo "make bench-profile  does a second profile agree with the first on a busy machine, and what does the harness add"
 	@echo "make bench-serving  what the server adds to a model, how it batches, scales and lasts: docs/serving.md"
 	@echo "make quantization  what every precision costs every model: docs/quantization.md"
-	@echo "make schema    write schema/*.json from the types, and the golden vectors of the fallback policy and the manifest"
+	@echo "make schema    write schema/*.json from the types, and the apps' golden vectors"
 
 # The installation compiles the ternary kernels, where there is a C++ compiler.
 KERNELS := setup.py quant/kernels/compile.py $(wildcard quant/kernels/src/* quant/kernels/include/*)
@@ -105,6 +105,9 @@ schema: $(READY)
 	$(BIN)/python -m scripts.write_manifest_vectors
 	$(BIN)/python scripts/write_oip_vectors.py
 	$(BIN)/python scripts/write_client_vectors.py
+	$(BIN)/python -m scripts.write_preprocess_vectors
+	$(BIN)/python -m scripts.write_decode_vectors
+	$(BIN)/python -m scripts.write_smoothing_vectors
 
 lock: $(READY)
 	$(BIN)/python scripts/write_lock.py

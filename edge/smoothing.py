@@ -93,7 +93,9 @@ class LandmarkSmoother:
     again: what a model guesses must not pull on what it sees.
     """
 
-    def __init__(self, count: int, settings: OneEuroSettings = LANDMARK_SETTINGS, *, least_visible: float = 0.5) -> None:
+    def __init__(
+        self, count: int, settings: OneEuroSettings = LANDMARK_SETTINGS, *, least_visible: float = 0.5
+    ) -> None:
         self._settings = settings
         self._least_visible = least_visible
         self._values, self._speeds = np.zeros((count, 3)), np.zeros((count, 3))

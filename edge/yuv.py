@@ -1,7 +1,7 @@
 """Camera frames: planes of luma and chroma with strides, as Android's YUV_420_888 has them, into RGB.
 
-Source: JPEG File Interchange Format 1.02 (Hamilton 1992): BT.601 over the full range. In integers of 1/65536, so that every
-implementation gives the same bytes.
+Source: JPEG File Interchange Format 1.02 (Hamilton 1992): BT.601 over the full range. In integers of 1/65536, so that
+every implementation gives the same bytes.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Plane:
         needed = (height - 1) * self.row_stride + (width - 1) * self.pixel_stride + 1
         if self.pixel_stride < 1 or self.row_stride < (width - 1) * self.pixel_stride + 1 or len(self.data) < needed:
             raise InputError(
-                f"a plane of {len(self.data)} bytes with strides {self.row_stride} and {self.pixel_stride} does not hold "
-                f"{width} × {height} values; they take {needed} bytes"
+                f"a plane of {len(self.data)} bytes with strides {self.row_stride} and {self.pixel_stride} does not "
+                f"hold {width} × {height} values; they take {needed} bytes"
             )
         rows, columns = np.arange(height)[:, None], np.arange(width)[None]
         places = rows * self.row_stride + columns * self.pixel_stride
-        return np.frombuffer(self.data, np.uint8)[places].astype(np.int32)
+        return np.asarray(np.frombuffer(self.data, np.uint8)[places], np.int32)
 
 
 def yuv_to_rgb(luma: Plane, blue: Plane, red: Plane, size_hw: tuple[int, int]) -> NDArray[np.uint8]:

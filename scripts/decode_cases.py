@@ -31,7 +31,8 @@ class Case:
 
 def contract(
     task: str, outputs: Outputs, size: tuple[int, int], *, resize: Resize = "stretch", layout: Layout = "NCHW",
-    decoder: str = "", settings: Mapping[str, Any] | None = None, labels: tuple[str, ...] = (), dtype: DType = "float32",
+    decoder: str = "", settings: Mapping[str, Any] | None = None, labels: tuple[str, ...] = (),
+    dtype: DType = "float32",
 ) -> Contract:  # fmt: skip
     """Return a contract whose outputs have the arrays' shapes; those of 4 axes have the layout."""
     return Contract(
@@ -111,7 +112,8 @@ def detection_cases() -> Iterator[Case]:
     yield Case(name="detection/blazepose", contract=own, outputs=real, image_hw=(720, 1280))
 
 
-def landmark_outputs(seed: int, *, points: int = 39, size: int = 64, cells: int = 10, masks: int = 16) -> dict[str, Any]:
+def landmark_outputs(seed: int, *, points: int = 39) -> dict[str, Any]:
+    size, cells, masks = 64, 10, 16
     rng = np.random.default_rng(seed)
     raw = rng.normal(0, 2, (points, 5))
     raw[:, :3] = rng.uniform(0, size, (points, 3))
@@ -171,8 +173,8 @@ def segmentation_cases() -> Iterator[Case]:
     names = tuple(f"class {number}" for number in range(21))
     resizes: tuple[Resize, ...] = ("stretch", "letterbox", "corner")
 
-    def case(name: str, scores: NDArray[Any], image_hw: tuple[int, int] = (29, 23), size: int = 32, **more: Any) -> Case:
-        region = more.pop("region", None)
+    def case(name: str, scores: NDArray[Any], image_hw: tuple[int, int] = (29, 23), **more: Any) -> Case:
+        region, size = more.pop("region", None), 32
         outputs = {"scores": scores}
         found = contract("segmentation", outputs, (size, size), labels=more.pop("labels", names), **more)
         return Case(name=f"segmentation/{name}", contract=found, outputs=outputs, image_hw=image_hw, region=region)
@@ -189,9 +191,11 @@ def segmentation_cases() -> Iterator[Case]:
     yield case("logits/nan", broken, decoder="logits")
     person = (1 / (1 + np.exp(-smooth_scores(rng, 1, 12, 16)))).astype(np.float32)
     for resize in resizes:
-        yield case(f"probability/{resize}", person, resize=resize, decoder="probability", labels=("background", "person"))
+        both = ("background", "person")
+        yield case(f"probability/{resize}", person, resize=resize, decoder="probability", labels=both)
     yield case("probability/threshold", person, decoder="probability", settings={"threshold": 0.8}, labels=("person",))
-    yield case("probability/turned", person, decoder="probability", region=Region(12.0, 14.0, 26.0, -0.5), labels=("person",))
+    back = Region(12.0, 14.0, 26.0, -0.5)
+    yield case("probability/turned", person, decoder="probability", region=back, labels=("person",))
     yield case("probability/undeclared", person, labels=("person",))
     strange = person.copy()
     strange[0, 0, :3], strange[0, 0, 3:5], strange[0, 0, 5, 5] = 7.0, -7.0, NAN
@@ -224,12 +228,12 @@ def panoptic_cases() -> Iterator[Case]:
         }
 
     def case(
-        name: str, found: Outputs, settings: Mapping[str, Any] = {}, *, size: int = 33, image_hw: tuple[int, int] = (25, 31),
-        resize: Resize = "corner", layout: Layout = "NCHW",
+        name: str, found: Outputs, settings: Mapping[str, Any] | None = None, *, size: int = 33,
+        image_hw: tuple[int, int] = (25, 31), resize: Resize = "corner", layout: Layout = "NCHW",
     ) -> Case:  # fmt: skip
         own = contract(
             "panoptic", found, (size, size), resize=resize, layout=layout, decoder="mask-wise",
-            settings={**base, **settings}, labels=labels,
+            settings={**base, **(settings or {})}, labels=labels,
         )  # fmt: skip
         return Case(name=f"panoptic/{name}", contract=own, outputs=found, image_hw=image_hw)
 

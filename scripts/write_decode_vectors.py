@@ -1,7 +1,7 @@
 """Write apps/shared/golden/decode: outputs of models, and the results that the tasks decode from them.
 
-Python, Kotlin and Swift must all reproduce them: numbers within 1e-5 of the largest, classes and ids exactly. Inputs are
-random or worked out; "manifest" holds the contract. Where "raises" is true the outputs or settings are to be refused.
+Python, Kotlin and Swift must all reproduce them: numbers within 1e-6 of the largest, classes and ids exactly. Inputs
+are random or worked out; "manifest" holds the contract. Where "raises" is true the outputs or settings are refused.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Write apps/shared/golden/preprocess: pictures, regions and contracts, and the inputs that they become.
 
-Python, Kotlin and Swift must all reproduce them: floats within 1e-6 of their scale, integers exactly. A source is RGB bytes,
-a camera's planes, or a pattern that readers make themselves: its value at (x, y) in channel c is
-(x · (3 + c) + y · (5 − c) + x · y) mod 256. `turn` counts quarters clockwise that bring the source upright. A large input is
-given by the SHA-256 of its little-endian values.
+Python, Kotlin and Swift must all reproduce them: floats within 1e-6 of their scale, integers exactly. A source is RGB
+bytes, a camera's planes, or a pattern that readers make themselves: its value at (x, y) in channel c is
+(x · (3 + c) + y · (5 − c) + x · y) mod 256. `turn` counts quarters clockwise that bring the source upright. A large
+input is given by the SHA-256 of its little-endian values.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, Literal
 
 import msgspec
@@ -24,6 +25,7 @@ from edge.tasks._geometry import prepare
 from edge.yuv import Plane, yuv_to_rgb
 from scripts.golden_vectors import Arrays, lines, write
 
+Planes = tuple[Plane, Plane, Plane]  # of luma, blue and red
 _MOST_VALUES = 4096  # of an input; larger ones are given by their hash
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
@@ -55,7 +57,7 @@ class Sources:
         self.rgb[name] = pattern(width, height)
         self.found[name] = {"kind": "pattern", "width": width, "height": height}
 
-    def add_yuv(self, name: str, planes: tuple[Plane, Plane, Plane], size_hw: tuple[int, int]) -> None:
+    def add_yuv(self, name: str, planes: Planes, size_hw: tuple[int, int]) -> None:
         self.rgb[name] = yuv_to_rgb(*planes, size_hw)
         self.found[name] = {
             "kind": "yuv",
@@ -75,10 +77,10 @@ class Sources:
 def pattern(width: int, height: int) -> NDArray[np.uint8]:
     """Return the pattern that readers make themselves, (height, width, 3)."""
     y, x, c = np.mgrid[0:height, 0:width, 0:3]
-    return ((x * (3 + c) + y * (5 - c) + x * y) % 256).astype(np.uint8)
+    return np.asarray((x * (3 + c) + y * (5 - c) + x * y) % 256, np.uint8)
 
 
-def camera_planes(rng: np.random.Generator, width: int, height: int, *, interleaved: bool) -> tuple[Plane, Plane, Plane]:
+def camera_planes(rng: np.random.Generator, width: int, height: int, *, interleaved: bool) -> Planes:
     """Return random planes: with padded rows, and chroma apart, or in one buffer that both planes look into."""
     half_width, half_height = (width + 1) // 2, (height + 1) // 2
     luma = Plane(rng.bytes((height - 1) * (width + 7) + width), width + 7)
@@ -113,18 +115,24 @@ def cases() -> Iterator[Case]:
             yield Case(name=f"{resize}/{source}", source=source, rule=rule)
     yield Case(name="enlarged", source="tall", rule=Preprocess(size=(31, 33), resize="letterbox"))
     levels = Preprocess(size=(16, 16))
-    for name, values in {
+    rules: dict[str, dict[str, Any]] = {
         "unit": {},
         "signed": {"range": (-1.0, 1.0)},
         "imagenet": IMAGENET,
         "imagenet-bgr": {**IMAGENET, "colour": "BGR"},
         "bytes": {"range": (0.0, 255.0)},
-    }.items():
+    }
+    for name, values in rules.items():
         for layout in ("NCHW", "NHWC"):
             rule = msgspec.structs.replace(levels, **values)
             yield Case(name=f"values/{name}/{layout}", source="levels", rule=rule, layout=layout)
-    for dtype, low, high in (("uint8", 0.0, 255.0), ("int8", -128.0, 127.0), ("int8", -200.0, 200.0), ("int32", -9.0, 9.0)):
-        for colour in ("RGB", "BGR"):
+    ranges: dict[DType, tuple[tuple[float, float], ...]] = {
+        "uint8": ((0.0, 255.0),),
+        "int8": ((-128.0, 127.0), (-200.0, 200.0)),
+        "int32": ((-9.0, 9.0),),
+    }
+    for dtype, ends in ranges.items():
+        for (low, high), colour in product(ends, ("RGB", "BGR")):
             rule = msgspec.structs.replace(levels, range=(low, high), colour=colour)
             name = f"integers/{dtype}/{high:g}/{colour}"
             yield Case(name=name, source="levels", rule=rule, layout="NHWC", dtype=dtype)

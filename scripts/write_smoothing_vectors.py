@@ -1,7 +1,7 @@
 """Write apps/shared/golden/smoothing: values over time, and what One-Euro filters make of them.
 
-Python, Kotlin and Swift must all reproduce them within 1e-9 of the largest value. The filter is reset before the steps in
-"resets". Times are nanoseconds of a clock that starts anywhere; some come twice or go back.
+Python, Kotlin and Swift must all reproduce them within 1e-9 of the largest value. The filter is reset before the steps
+in "resets". Times are nanoseconds of a clock that starts anywhere; some come twice or go back.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def times(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
     return np.asarray(found, np.int64)
 
 
-def scalar_case(name: str, settings: OneEuroSettings, values: NDArray[Any], arrays: Arrays, **more: Any) -> dict[str, Any]:
+def scalar_case(
+    name: str, settings: OneEuroSettings, values: NDArray[Any], arrays: Arrays, **more: Any
+) -> dict[str, Any]:
     at = times(np.random.default_rng(len(values)), len(values))
     resets, scale = more.get("resets", []), more.get("scale", 1.0)
     smoother = OneEuro(settings)
@@ -49,7 +51,9 @@ def scalar_case(name: str, settings: OneEuroSettings, values: NDArray[Any], arra
     }  # fmt: skip
 
 
-def landmark_case(name: str, points: NDArray[Any], visibility: NDArray[Any], arrays: Arrays, **more: Any) -> dict[str, Any]:
+def landmark_case(
+    name: str, points: NDArray[Any], visibility: NDArray[Any], arrays: Arrays, **more: Any
+) -> dict[str, Any]:
     at = times(np.random.default_rng(3), len(points))
     resets, scale = more.get("resets", []), more.get("scale", 300.0)
     smoother = LandmarkSmoother(points.shape[1])

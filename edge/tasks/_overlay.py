@@ -72,14 +72,14 @@ def mask_layer(probability: NDArray[Any], colour: NDArray[Any], *, strength: flo
     levels = np.floor(np.nan_to_num(np.clip(probability, 0, 1)).astype(np.float32) * np.float32(255) + np.float32(0.5))
     inside = np.clip((np.arange(256) / 255 - 0.25) * 2, 0.0, 1.0)
     table = _argb(np.broadcast_to(np.asarray(colour, np.uint8), (256, 3)), strength * inside)
-    return table[levels.astype(np.intp)]
+    return np.asarray(table[levels.astype(np.intp)])
 
 
 def class_layer(numbers: NDArray[Any], *, strength: float = 0.5) -> NDArray[np.uint32]:
     """Return every class or segment in its colour as ARGB (H, W), not premultiplied; number 0 is transparent."""
     table = _argb(palette(int(numbers.max()) + 1), np.array(strength))
     table[0] = 0
-    return table[numbers]
+    return np.asarray(table[numbers])
 
 
 def _argb(colours: NDArray[np.uint8], strength: NDArray[Any]) -> NDArray[np.uint32]:

@@ -94,8 +94,8 @@ class PoseLandmarks(MeanOverPictures):
     """Place 33 landmarks on one person.
 
     Outputs `landmarks` (1, 5·N), N ≥ 33, `presence` (1, 1) probability, `world` (1, 3·N) metres, and if the model has
-    them `heatmap` (N planes of logits) and `mask` (1 plane of logits). Landmarks 33 and 34, where there are any, are the
-    person's centre and a point on the circle around: they say where to look in the next picture (BlazePose, section 3).
+    them `heatmap` (N planes of logits) and `mask` (1 plane of logits). Landmarks 33 and 34, where there are any, are
+    the person's centre and a point on the circle around: they say where to look in the next picture.
     """
 
     metric = "OKS"
@@ -196,7 +196,7 @@ def _into_picture(item: Detection, frame: Frame) -> Detection:
 
 
 def _next_region(beyond: NDArray[np.float64]) -> Region | None:
-    """Return the square that the two points beyond the body's span, as the detector's keypoints do; None without them."""
+    """Return the square that the two points beyond the body's span, as a detector's keypoints do; None without."""
     if len(beyond) < 2:
         return None
     region = aligned_region(beyond[:2]) if np.isfinite(beyond[:2]).all() else None

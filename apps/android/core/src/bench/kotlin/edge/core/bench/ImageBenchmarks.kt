@@ -41,8 +41,8 @@ fun main() {
 }
 
 private fun fillCamera() {
-    val luma = ByteBuffer.allocateDirect(WIDTH * HEIGHT).put(random.nextBytes(WIDTH * HEIGHT)).rewind() as ByteBuffer
-    val chroma = ByteBuffer.allocateDirect(WIDTH * HEIGHT / 2).put(random.nextBytes(WIDTH * HEIGHT / 2)).rewind() as ByteBuffer
+    val luma = directBytes(WIDTH * HEIGHT)
+    val chroma = directBytes(WIDTH * HEIGHT / 2)
     val red = chroma.duplicate().position(1) as ByteBuffer
     val layouts = PlaneLayout(WIDTH, 1) to PlaneLayout(WIDTH, 2)
     camera.fill(WIDTH, HEIGHT, luma, chroma, red, layouts.first, layouts.second)
@@ -50,6 +50,9 @@ private fun fillCamera() {
         camera.fill(WIDTH, HEIGHT, luma, chroma, red, layouts.first, layouts.second)
     }
 }
+
+private fun directBytes(size: Int): ByteBuffer =
+    ByteBuffer.allocateDirect(size).put(random.nextBytes(size)).rewind() as ByteBuffer
 
 private fun preprocessing() {
     val landmarks = preprocessor(256, Layout.NCHW)
@@ -109,7 +112,7 @@ private fun placing() {
         TensorSpec("heatmap", listOf(1, 39, 64, 64), layout = Layout.NCHW),
         TensorSpec("mask", listOf(1, 1, 256, 256), layout = Layout.NCHW),
     )
-    val outputs = specs.associate { spec -> spec.name to FloatArray(spec.elements.toInt()) { random.nextFloat() * 256 } }
+    val outputs = specs.associate { it.name to FloatArray(it.elements.toInt()) { random.nextFloat() * 256 } }
     val decoder = PoseLandmarks(Contract(listOf(image), specs, "pose-landmarks"))
     val pose = Pose()
     val smoother = LandmarkSmoother(33)

@@ -9,7 +9,7 @@ import kotlin.math.hypot
 
 private const val REGION_SCALE = 1.25 // the region is this much larger than the circle around the person
 
-/** Return the anchors' centres (N, 2), x then y in 0…1, rows first; every anchor of a cell lies at the cell's centre. */
+/** Return the anchors' centres (N, 2), x then y in 0…1, rows first; the anchors of a cell lie at its centre. */
 internal fun anchorCentres(tensorWidth: Int, tensorHeight: Int, strides: List<Int>, perCell: List<Int>): DoubleArray {
     require(strides.size == perCell.size && strides.all { it > 0 } && perCell.all { it > 0 }) {
         "strides $strides and anchors_per_cell $perCell; expected as many of one as of the other, all positive"
@@ -73,7 +73,7 @@ private fun mean(score: Double, group: List<Detection>): Detection {
     return Detection(score, box, keypoints)
 }
 
-/** Return the square around a point that reaches 1.25 times as far as another point, turned so that first to second is up. */
+/** Return the square around point 0 that reaches 1.25 times as far as point 1, turned so that 0→1 is up. */
 internal fun alignedRegion(x0: Double, y0: Double, x1: Double, y1: Double): Region {
     val side = 2 * hypot(x1 - x0, y1 - y0) * REGION_SCALE
     val turn = PI / 2 - atan2(-(y1 - y0), x1 - x0)

@@ -33,7 +33,7 @@ class DetokenizationTask(contract: Contract) {
         for (y in 0 until height) {
             for (x in 0 until width) {
                 var colour = 0xff
-                for (view in planes) colour = colour shl 8 or level(values[view.offset + y * view.rowStep + x * view.columnStep])
+                for (view in planes) colour = colour shl 8 or level(values[view.at(x, y)])
                 into[y * width + x] = colour
             }
         }

@@ -7,7 +7,8 @@ private const val REACH = 3 // cells to each side
 private const val LEAST = 0.5
 
 /**
- * Move the point at 2 · `index` of `points`, x and y in 0…1, to its heatmap's centroid of probability within 7 × 7 cells.
+ * Move the point at 2 · `index` of `points`, x and y in 0…1, to its heatmap's centroid of probability within 7 × 7
+ * cells.
  *
  * A point outside the heatmap, or where no cell reaches ½ or one is not a number, stays. Cell i lies at i / width, as
  * MediaPipe's RefineLandmarksFromHeatmapCalculator has it.
@@ -26,7 +27,7 @@ internal fun refineOnHeatmap(points: DoubleArray, index: Int, logits: FloatArray
     var most = 0.0
     for (y in top..bottom) {
         for (x in left..right) {
-            val share = sigmoid(logits[view.offset + y * view.rowStep + x * view.columnStep])
+            val share = sigmoid(logits[view.at(x, y)])
             most = Math.max(most, share) // not a number stays so
             total += share
             sumX += share * x

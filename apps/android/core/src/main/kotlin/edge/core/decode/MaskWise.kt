@@ -6,18 +6,23 @@ import edge.core.manifest.number
 
 private const val MASK_WISE = "mask-wise"
 private val KNOWN = setOf(
-    "things", "pixel_confidence", "thing_confidence", "stuff_confidence", "least_visible", "class_weight", "mask_weight",
+    "things", "pixel_confidence", "thing_confidence", "stuff_confidence", "least_visible", "class_weight",
+    "mask_weight",
 )
 
-/** The settings of the decoder `mask-wise`; classes below `things` are things, confidences and weights as in the papers. */
+/** The settings of the decoder `mask-wise`; classes below `things` are things. */
 internal class MaskWiseRule(contract: Contract) {
     private val settings = contract.settings
 
     init {
         val decoder = contract.postprocess?.decoder
-        if (decoder != MASK_WISE) throw ContractError("panoptic has no decoder '${decoder.orEmpty()}'; it has $MASK_WISE")
+        if (decoder != MASK_WISE) {
+            throw ContractError("panoptic has no decoder '${decoder.orEmpty()}'; it has $MASK_WISE")
+        }
         val strange = settings.keys - KNOWN
-        if (strange.isNotEmpty()) throw ContractError("postprocess.settings of $MASK_WISE has no ${strange.joinToString()}")
+        if (strange.isNotEmpty()) {
+            throw ContractError("postprocess.settings of $MASK_WISE has no ${strange.joinToString()}")
+        }
     }
 
     val things: Int = settings.number("things").toInt()
@@ -31,8 +36,8 @@ internal class MaskWiseRule(contract: Contract) {
     init {
         if (things !in 0..contract.labels.size) {
             throw ContractError(
-                "postprocess.settings.things is $things; it counts the first of the contract's ${contract.labels.size} " +
-                    "labels that are things",
+                "postprocess.settings.things is $things; it counts the first of the contract's " +
+                    "${contract.labels.size} labels that are things",
             )
         }
     }
@@ -40,7 +45,8 @@ internal class MaskWiseRule(contract: Contract) {
     fun isThing(category: Int): Boolean = category < things
 
     /** Whether a query's class is sure enough to count. */
-    fun counts(category: Int, share: Double): Boolean = share > if (isThing(category)) thingConfidence else stuffConfidence
+    fun counts(category: Int, share: Double): Boolean =
+        share > if (isThing(category)) thingConfidence else stuffConfidence
 }
 
 /** The pixels of a confident query, as positions in the flattened picture, and the confidence of class and mask. */
@@ -65,10 +71,11 @@ internal class QueryMask(val query: Int, val category: Int, val share: Double) {
 }
 
 /**
- * Give pixels to masks in the order of their confidence, numbers from 1, and return the masks that got a number of their own.
+ * Give pixels to masks in the order of their confidence, numbers from 1, and return the masks that got a number of
+ * their own.
  *
- * One of whose mask too little is left is dropped; regions of one kind of stuff share a number. Source: the mask-wise merging
- * of Yu et al., k-means Mask Transformer (ECCV 2022).
+ * One of whose mask too little is left is dropped; regions of one kind of stuff share a number. Source: the mask-wise
+ * merging of Yu et al., k-means Mask Transformer (ECCV 2022).
  */
 internal fun giveAway(masks: List<QueryMask>, rule: MaskWiseRule, ids: ShortArray): List<QueryMask> {
     val stuff = HashMap<Int, Int>()

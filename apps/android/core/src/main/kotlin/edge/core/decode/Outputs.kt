@@ -15,12 +15,13 @@ internal class Output(contract: Contract, private val name: String) {
             contract.outputs.joinToString { it.name }.ifEmpty { "none" },
     )
     val shape: List<Int> get() = spec.shape
+    private val elements = spec.elements
 
     /** Return the output's values; raises ContractError where it is missing or has another size. */
     fun of(outputs: Map<String, FloatArray>): FloatArray {
         val found = outputs[name] ?: throw ContractError("the model returned no output named '$name'")
-        if (found.size.toLong() != spec.elements) {
-            throw ContractError("$name has ${found.size} values; its shape $shape takes ${spec.elements}")
+        if (found.size.toLong() != elements) {
+            throw ContractError("$name has ${found.size} values; its shape $shape takes $elements")
         }
         return found
     }

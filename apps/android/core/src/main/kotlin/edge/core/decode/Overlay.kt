@@ -57,8 +57,8 @@ class MaskLayer(rgb: Int = FOREGROUND, strength: Double = 0.38) {
         checkSizes(probability.size, into.size)
         val table = colours
         for (index in probability.indices) {
-            val clipped = Math.min(Math.max(probability[index], 0f), 1f)
-            into[index] = table[(clipped * 255f + 0.5f).toInt()] // what is not a number becomes 0
+            val level = (probability[index] * 255f + 0.5f).toInt() // what is not a number becomes 0
+            into[index] = table[Math.min(Math.max(level, 0), OPAQUE)]
         }
     }
 }

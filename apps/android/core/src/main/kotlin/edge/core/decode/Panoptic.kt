@@ -22,7 +22,8 @@ data class Segment(
 class Panoptic(val width: Int, val height: Int, val ids: ShortArray, val segments: List<Segment>)
 
 /**
- * Segment a picture by queries: `class_logits` (1, L, classes + 1), the last for nothing, and `mask_logits` of L planes.
+ * Segment a picture by queries: `class_logits` (1, L, classes + 1), the last for nothing, and `mask_logits` of L
+ * planes.
  *
  * A picture that is larger than the model's input is merged at the input's size; its pixels take the nearest segment.
  */
@@ -39,8 +40,8 @@ class PanopticTask(private val contract: Contract) {
         val expected = contract.labels.size + 1
         if (classes.shape.size != 3 || classes.shape[2] != expected) {
             throw ContractError(
-                "class_logits: shape ${classes.shape} is not (1, queries, $expected), a value for each of the contract's " +
-                    "${expected - 1} labels and one for nothing",
+                "class_logits: shape ${classes.shape} is not (1, queries, $expected), a value for each of the " +
+                    "contract's ${expected - 1} labels and one for nothing",
             )
         }
         if (planes.size != queries) {
@@ -62,7 +63,7 @@ class PanopticTask(private val contract: Contract) {
 
     private class Bounds(val width: Int, val height: Int)
 
-    /** Return the size that masks are merged at: a picture whose longer side is at most the model's shows all of them. */
+    /** Return the size that masks are merged at: with a longer side of at most the model's, for they show no more. */
     private fun bounds(frame: Frame): Bounds {
         val longest = maxOf(frame.imageWidth, frame.imageHeight)
         val scale = maxOf(frame.tensorWidth, frame.tensorHeight).toDouble() / longest
@@ -95,7 +96,7 @@ class PanopticTask(private val contract: Contract) {
         setToMasks(frame, bounds)
         warp.set(toMasks, planes[0].width, planes[0].height, width)
         for (y in 0 until bounds.height) {
-            for (query in 0 until queries) warp.row(logits, planes[query], y, shares, query * width, width)
+            for (query in 0 until queries) warp.row(logits, planes[query], y, shares, query * width, 0, width)
             for (x in 0 until width) softmax(shares, x, width)
             for (mask in confident) {
                 for (x in 0 until width) {

@@ -19,8 +19,8 @@ private const val AXES = 3
  *
  * `points` (33 · 3) in picture pixels, z towards the camera negative, on about the scale of x, from the mid-hip;
  * `visibility` and `presence` (33) in 0…1; `world` (33 · 3) in metres from the mid-hip; `mask` (height · width) in 0…1
- * over the whole picture, or null if it was not asked for. `nextRegion` is where to look in the next picture, if the model
- * says it.
+ * over the whole picture, or null if it was not asked for. `nextRegion` is where to look in the next picture, if the
+ * model says it.
  */
 class Pose {
     var score = 0.0

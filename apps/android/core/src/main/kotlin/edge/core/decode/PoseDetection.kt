@@ -31,7 +31,7 @@ class PoseDetection(contract: Contract) {
     private var anchorsWidth = 0
     private var anchorsHeight = 0
 
-    /** Turn boxes and scores into people in picture pixels, overlapping ones merged; raises ContractError on a misfit. */
+    /** Turn boxes and scores into people in picture pixels, overlapping ones merged; raises ContractError. */
     fun decode(outputs: Map<String, FloatArray>, frame: Frame): Detections {
         val raw = boxes.of(outputs)
         val logits = scores.of(outputs)

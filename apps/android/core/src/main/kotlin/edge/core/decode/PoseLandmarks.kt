@@ -6,6 +6,8 @@ import edge.core.image.PlaneView
 import edge.core.image.PlaneWarp
 import edge.core.manifest.Contract
 import edge.core.manifest.ContractError
+import kotlin.math.ceil
+import kotlin.math.floor
 import kotlin.math.hypot
 
 private const val VALUES = 5 // a landmark is x, y, z in tensor pixels, and logits of visibility and presence
@@ -14,9 +16,9 @@ private const val AXES = 3
 /**
  * Place 33 landmarks on one person, in the arrays of a pose that is made once.
  *
- * Outputs `landmarks` (1, 5·N), N ≥ 33, `presence` (1, 1) probability, `world` (1, 3·N) metres, and if the model has them
- * `heatmap` (N planes of logits) and `mask` (1 plane of logits). Landmarks 33 and 34, where there are any, say where to look
- * in the next picture. Without the mask nothing is allocated but the next region.
+ * Outputs `landmarks` (1, 5·N), N ≥ 33, `presence` (1, 1) probability, `world` (1, 3·N) metres, and if the model has
+ * them `heatmap` (N planes of logits) and `mask` (1 plane of logits). Landmarks 33 and 34, where there are any, say
+ * where to look in the next picture. Without the mask nothing is allocated but the next region.
  */
 class PoseLandmarks(contract: Contract) {
     private val landmarks = Output(contract, "landmarks")
@@ -30,13 +32,16 @@ class PoseLandmarks(contract: Contract) {
     private val flat = DoubleArray(count * 2) // x, y in 0…1 of the tensor
     private val maskWarp = PlaneWarp()
     private val toMask = Affine()
-    private val framed = FloatArray(maskPlane?.let { (it.width + 2) * (it.height + 2) } ?: 0)
+    private val framedView = framed(maskPlane)
+    private val framed = FloatArray(framedView.width * framedView.height)
 
     init {
         val points = LANDMARK_NAMES.size
-        if (count < points || landmarks.shape.fold(1, Int::times) % VALUES != 0 || world.shape.fold(1, Int::times) < points * AXES) {
+        val isWhole = landmarks.shape.fold(1, Int::times) == count * VALUES
+        if (!isWhole || count < points || world.shape.fold(1, Int::times) < points * AXES) {
             throw ContractError(
-                "landmarks ${landmarks.shape} and world ${world.shape} do not hold $points points of $VALUES and $AXES values",
+                "landmarks ${landmarks.shape} and world ${world.shape} do not hold $points points of $VALUES and " +
+                    "$AXES values",
             )
         }
     }
@@ -56,7 +61,8 @@ class PoseLandmarks(contract: Contract) {
         into.score = presence.of(outputs)[0].toDouble()
         into.region = frame.region
         into.nextRegion = nextRegion(frame)
-        into.mask = if (withMask && mask != null && maskPlane != null) mask(mask.of(outputs), maskPlane, frame, into.mask) else null
+        val isMasked = withMask && mask != null && maskPlane != null
+        into.mask = if (isMasked) mask(mask.of(outputs), maskPlane, frame, into.mask) else null
         return into
     }
 
@@ -67,7 +73,9 @@ class PoseLandmarks(contract: Contract) {
         }
         if (heatmap == null) return
         val logits = heatmap.of(outputs)
-        for (point in 0 until minOf(count, heatmapPlanes.size)) refineOnHeatmap(flat, point, logits, heatmapPlanes[point])
+        for (point in 0 until minOf(count, heatmapPlanes.size)) {
+            refineOnHeatmap(flat, point, logits, heatmapPlanes[point])
+        }
     }
 
     private fun setPoint(points: DoubleArray, point: Int, frame: Frame) {
@@ -87,12 +95,13 @@ class PoseLandmarks(contract: Contract) {
         }
     }
 
-    /** Return the square that the two landmarks beyond the body's span, as the detector's keypoints do; null without them. */
+    /** Return the square that the two landmarks beyond the body's span, as a detector's keypoints do; null without. */
     private fun nextRegion(frame: Frame) = if (count < LANDMARK_NAMES.size + 2) {
         null
     } else {
         val centre = LANDMARK_NAMES.size
-        alignedRegion(pictureX(centre, frame), pictureY(centre, frame), pictureX(centre + 1, frame), pictureY(centre + 1, frame))
+        val rim = centre + 1
+        alignedRegion(pictureX(centre, frame), pictureY(centre, frame), pictureX(rim, frame), pictureY(rim, frame))
             .takeIf { it.side > 0 && (it.centreX + it.centreY + it.side).isFinite() }
     }
 
@@ -102,20 +111,39 @@ class PoseLandmarks(contract: Contract) {
     private fun pictureY(point: Int, frame: Frame) =
         frame.matrix.mapY(flat[2 * point] * frame.tensorWidth, flat[2 * point + 1] * frame.tensorHeight)
 
-    /** Return the mask's probability over the whole picture, zero outside the region; memory of the same size is used again. */
+    /** Return the mask's probability over the whole picture, zero outside the region; in `before` if that fits. */
     private fun mask(logits: FloatArray, view: PlaneView, frame: Frame, before: FloatArray?): FloatArray {
-        val stride = view.width + 2 // what repeats outside the region is then zero
+        val stride = framedView.width // what repeats outside the region is then zero
         for (y in 0 until view.height) {
             for (x in 0 until view.width) {
-                val logit = logits[view.offset + y * view.rowStep + x * view.columnStep]
+                val logit = logits[view.at(x, y)]
                 framed[(y + 1) * stride + x + 1] = sigmoid(logit).toFloat()
             }
         }
         val size = frame.imageWidth * frame.imageHeight
         val into = if (before != null && before.size == size) before else FloatArray(size)
-        val whole = PlaneView(stride, view.height + 2, 0, stride, 1)
-        maskWarp.set(toMask.setInverse(frame.matrix).shift(1.0, 1.0), whole.width, whole.height, frame.imageWidth)
-        for (y in 0 until frame.imageHeight) maskWarp.row(framed, whole, y, into, y * frame.imageWidth, frame.imageWidth)
+        toMask.setInverse(frame.matrix).shift(1.0, 1.0)
+        maskWarp.set(toMask, framedView.width, framedView.height, frame.imageWidth)
+        into.fill(0f)
+        val map = frame.matrix
+        val left = first(map.xx, map.xy, map.x0, view).coerceIn(0, frame.imageWidth)
+        val right = last(map.xx, map.xy, map.x0, view).coerceIn(0, frame.imageWidth)
+        val top = first(map.yx, map.yy, map.y0, view).coerceIn(0, frame.imageHeight)
+        val bottom = last(map.yx, map.yy, map.y0, view).coerceIn(0, frame.imageHeight)
+        for (y in top until bottom) maskWarp.row(framed, framedView, y, into, y * frame.imageWidth, left, right)
         return into
     }
+
+    /** Return where the mask with its rim begins along one of the picture's axes, x' = x · perX + y · perY + shift. */
+    private fun first(perX: Double, perY: Double, shift: Double, view: PlaneView): Int =
+        floor(shift + minOf(-perX, perX * view.width) + minOf(-perY, perY * view.height)).toInt()
+
+    private fun last(perX: Double, perY: Double, shift: Double, view: PlaneView): Int =
+        (ceil(shift + maxOf(-perX, perX * view.width) + maxOf(-perY, perY * view.height)) + 1).toInt()
+}
+
+/** Return a plane with a rim one value wide around another, or around nothing. */
+private fun framed(plane: PlaneView?): PlaneView {
+    val width = (plane?.width ?: 0) + 2
+    return PlaneView(width, (plane?.height ?: 0) + 2, 0, width, 1)
 }

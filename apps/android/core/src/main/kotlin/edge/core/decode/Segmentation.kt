@@ -13,8 +13,8 @@ import edge.core.manifest.number
 /**
  * A class map of a picture, in memory that its decoder uses again for the next one.
  *
- * `classes` (height · width) holds class numbers, unsigned; for one foreground class they are 0 and 1, and `probability`
- * (height · width) is what the model said. `labels` names the classes by number.
+ * `classes` (height · width) holds class numbers, unsigned; for one foreground class they are 0 and 1, and
+ * `probability` (height · width) is what the model said. `labels` names the classes by number.
  */
 class Segmentation internal constructor(val labels: List<String>) {
     var width = 0
@@ -46,9 +46,9 @@ class Segmentation internal constructor(val labels: List<String>) {
 /**
  * Segment a picture; the first output has one plane of probability, one plane of scores a class, or class numbers.
  *
- * Decoders: `probability` (setting `threshold`, 0.5) and `logits` (softmax, resized, then the largest class) choose at the
- * picture's size. `argmax`, `threshold` and `labels` (class numbers as they are) choose at the model's size, and every pixel
- * takes the nearest choice. Without a stated decoder, integers are `labels`.
+ * Decoders: `probability` (setting `threshold`, 0.5) and `logits` (softmax, resized, then the largest class) choose at
+ * the picture's size. `argmax`, `threshold` and `labels` (class numbers as they are) choose at the model's size, and
+ * every pixel takes the nearest choice. Without a stated decoder, integers are `labels`.
  */
 class SegmentationTask(contract: Contract) {
     private val output = Output(
@@ -91,13 +91,15 @@ class SegmentationTask(contract: Contract) {
         val probability = result.makeProbability()
         val width = result.width
         warp.set(matrix, plane.width, plane.height, width)
-        for (y in 0 until result.height) warp.row(values, plane, y, probability, y * width, width)
+        for (y in 0 until result.height) warp.row(values, plane, y, probability, y * width, 0, width)
         for (index in probability.indices) result.classes[index] = if (probability[index] > threshold) 1 else 0
     }
 
     private fun takeNearest(values: FloatArray, plane: PlaneView) {
         for (y in 0 until plane.height) {
-            for (x in 0 until plane.width) classes[y * plane.width + x] = choice(values, y * plane.rowStep + x * plane.columnStep)
+            for (x in 0 until plane.width) {
+                classes[y * plane.width + x] = choice(values, y * plane.rowStep + x * plane.columnStep)
+            }
         }
         for (y in 0 until result.height) {
             for (x in 0 until result.width) {

@@ -29,11 +29,12 @@ fun packCodes(codes: IntArray, bits: Int = 12): ByteArray {
     return packed
 }
 
-/** Return `count` ids of packed bytes; raises IllegalArgumentException for another length or a fill that is not zero. */
+/** Return `count` ids of packed bytes; raises IllegalArgumentException for another length or a fill with ones. */
 fun unpackCodes(data: ByteArray, count: Int, bits: Int = 12): IntArray {
     checkBits(bits)
-    require(count >= 0 && data.size.toLong() == (count.toLong() * bits + 7) / 8) {
-        "${data.size} bytes do not hold $count ids of $bits bits; expected ${(maxOf(count, 0).toLong() * bits + 7) / 8} bytes"
+    val expected = (maxOf(count, 0).toLong() * bits + 7) / 8
+    require(count >= 0 && data.size.toLong() == expected) {
+        "${data.size} bytes do not hold $count ids of $bits bits; expected $expected bytes"
     }
     val codes = IntArray(count)
     var held = 0
@@ -48,7 +49,9 @@ fun unpackCodes(data: ByteArray, count: Int, bits: Int = 12): IntArray {
         codes[index] = held shr have
         held = held and (1 shl have) - 1
     }
-    require(held == 0) { "the last byte ${data.last().toInt() and 0xff} is filled with ones; expected zeros after $count ids" }
+    require(held == 0) {
+        "the last byte ${data.last().toInt() and 0xff} is filled with ones; expected zeros after $count ids"
+    }
     return codes
 }
 

@@ -106,7 +106,9 @@ class Frame {
     fun setLetterbox(imageWidth: Int, imageHeight: Int, tensorWidth: Int, tensorHeight: Int): Frame {
         setSizes(imageWidth, imageHeight, tensorWidth, tensorHeight, null)
         val scale = wholeScale()
-        matrix.set(scale, 0.0, (imageWidth - scale * tensorWidth) / 2, 0.0, scale, (imageHeight - scale * tensorHeight) / 2)
+        val shiftX = (imageWidth - scale * tensorWidth) / 2
+        val shiftY = (imageHeight - scale * tensorHeight) / 2
+        matrix.set(scale, 0.0, shiftX, 0.0, scale, shiftY)
         return this
     }
 

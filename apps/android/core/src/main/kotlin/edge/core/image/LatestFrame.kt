@@ -4,8 +4,8 @@ package edge.core.image
  * Hand the latest frame from a camera to a model: one slot, never a queue.
  *
  * Three frames are made once and go round: one is being filled, one waits, one is looked at. A frame that a newer one
- * overtakes before it was looked at is dropped and counted, and its memory is filled next. Any threads; at most one fills
- * and one looks at a time. Allocates nothing.
+ * overtakes before it was looked at is dropped and counted, and its memory is filled next. Any threads; at most one
+ * fills and one looks at a time. Allocates nothing.
  */
 class LatestFrame<T : Any>(make: () -> T) {
     @Suppress("PLATFORM_CLASS_MAPPED_TO_KOTLIN") // wait and notifyAll allocate nothing, and only Object has them

@@ -22,7 +22,8 @@ class Picture(override val width: Int, override val height: Int, val rgb: ByteAr
 data class PlaneLayout(val rowStride: Int, val pixelStride: Int)
 
 /**
- * Hold one camera frame as Android's YUV_420_888: a plane of luma, and two of chroma with half of each side, rounded up.
+ * Hold one camera frame as Android's YUV_420_888: a plane of luma, and two of chroma with half of each side, rounded
+ * up.
  *
  * The planes' memory is made once and filled by `fill`; it grows only when a frame needs more.
  */
@@ -65,7 +66,15 @@ class YuvFrame : Source {
     }
 
     /** Copy a frame's planes in, from the buffers' positions on; the buffers are left as they were. */
-    fun fill(width: Int, height: Int, y: ByteBuffer, u: ByteBuffer, v: ByteBuffer, yLayout: PlaneLayout, uvLayout: PlaneLayout) {
+    fun fill(
+        width: Int,
+        height: Int,
+        y: ByteBuffer,
+        u: ByteBuffer,
+        v: ByteBuffer,
+        yLayout: PlaneLayout,
+        uvLayout: PlaneLayout,
+    ) {
         checkSize(width, height)
         val halfWidth = (width + 1) / 2
         val halfHeight = (height + 1) / 2

@@ -3,7 +3,10 @@ package edge.core.image
 import kotlin.math.floor
 
 /** Tell where a plane's values stand in a tensor's: value (x, y) at offset + y · rowStep + x · columnStep. */
-data class PlaneView(val width: Int, val height: Int, val offset: Int, val rowStep: Int, val columnStep: Int)
+data class PlaneView(val width: Int, val height: Int, val offset: Int, val rowStep: Int, val columnStep: Int) {
+    /** Return the place of value (x, y). */
+    fun at(x: Int, y: Int): Int = offset + y * rowStep + x * columnStep
+}
 
 /**
  * Sample planes of values bilinearly, in floats and with the edge repeated outside, row after row of the picture.
@@ -45,9 +48,14 @@ class PlaneWarp {
         }
     }
 
-    /** Write row `y` of the picture, `width` values of a plane, from `at` on. */
-    fun row(values: FloatArray, view: PlaneView, y: Int, into: FloatArray, at: Int, width: Int) {
-        if (matrix.isSeparable) separableRow(values, view, y, into, at, width) else turnedRow(values, view, y, into, at, width)
+    /** Write row `y` of the picture, values `begin` until `end` of a plane; value 0 of the row stands at `at`. */
+    fun row(values: FloatArray, view: PlaneView, y: Int, into: FloatArray, at: Int, begin: Int, end: Int) {
+        if (matrix.isSeparable) {
+            setLine(values, view, y)
+            separableRow(into, at, begin, end)
+        } else {
+            turnedRow(values, view, y, into, at, begin, end)
+        }
     }
 
     /** Return the plane's row above a picture's row, and below it, and how much of the lower one is in it. */
@@ -70,18 +78,25 @@ class PlaneWarp {
         }
     }
 
-    private fun separableRow(values: FloatArray, view: PlaneView, y: Int, into: FloatArray, at: Int, width: Int) {
-        setLine(values, view, y)
-        for (x in 0 until width) {
+    private fun separableRow(into: FloatArray, at: Int, begin: Int, end: Int) {
+        for (x in begin until end) {
             val share = weight[x]
             into[at + x] = line[left[x]] * (1 - share) + line[right[x]] * share
         }
     }
 
-    private fun turnedRow(values: FloatArray, view: PlaneView, y: Int, into: FloatArray, at: Int, width: Int) {
+    private fun turnedRow(
+        values: FloatArray,
+        view: PlaneView,
+        y: Int,
+        into: FloatArray,
+        at: Int,
+        begin: Int,
+        end: Int,
+    ) {
         val xOfY = matrix.xy * y
         val yOfY = matrix.yy * y
-        for (x in 0 until width) {
+        for (x in begin until end) {
             val inX = between(matrix.xx * x + xOfY + matrix.x0, planeWidth)
             val inY = between(matrix.yx * x + yOfY + matrix.y0, planeHeight)
             val x0 = inX.toInt()
@@ -98,7 +113,11 @@ class PlaneWarp {
         }
     }
 
-    private fun between(position: Double, size: Int) = Math.min(Math.max(position, 0.0), size - 1.0)
+    // Comparisons are several times as fast as Math.min and Math.max of doubles.
+    private fun between(position: Double, size: Int): Double {
+        val last = size - 1.0
+        return if (position > 0.0) (if (position < last) position else last) else 0.0
+    }
 }
 
 /** Return the index of the value nearest to a position, within 0 until `size`. */

@@ -14,10 +14,9 @@ enum class Turn { NONE, QUARTER, HALF, THREE_QUARTERS }
 /**
  * Turn pictures into one model's input, as its contract says; nothing is allocated after it is made.
  *
- * A picture, or a region of it, is sampled bilinearly at 8 bits, then every value becomes
- * (pixel / 255 · (range[1] − range[0]) + range[0] − mean) / std; integer dtypes are rounded and clipped. Letterbox bars are
- * black, what a picture in the corner leaves is grey; outside the picture a region shows its edge repeated. One thread at a
- * time.
+ * A picture, or a region of it, is sampled bilinearly at 8 bits, then every value becomes (pixel / 255 · (range[1] −
+ * range[0]) + range[0] − mean) / std; integer dtypes are rounded and clipped. Letterbox bars are black, what a picture
+ * in the corner leaves is grey; outside the picture a region shows its edge repeated. One thread at a time.
  */
 class Preprocessor(private val spec: TensorSpec, private val rule: Preprocess) {
     private val width = rule.size.width
@@ -28,9 +27,11 @@ class Preprocessor(private val spec: TensorSpec, private val rule: Preprocess) {
     private val table = Array(CHANNELS) { channel -> FloatArray(BYTE + 1) { value(it, channel) } }
 
     init {
-        if (spec.layout == Layout.NONE) throw ContractError("${spec.name}: a picture needs a contract with an image layout")
+        if (spec.layout == Layout.NONE) {
+            throw ContractError("${spec.name}: a picture needs a contract with an image layout")
+        }
         if (spec.sizeHw != rule.size || spec.elements != pixels.size.toLong()) {
-            throw ContractError("${spec.name}: shape ${spec.shape} is not one picture of $width × $height in three colours")
+            throw ContractError("${spec.name}: shape ${spec.shape} is not one RGB picture of $width × $height")
         }
     }
 
@@ -129,7 +130,9 @@ private val LIMITS = mapOf(
 
 private fun checkRegion(region: Region) {
     val finite = region.centreX.isFinite() && region.centreY.isFinite() && region.rotation.isFinite()
-    require(finite && region.side > 0 && region.side.isFinite()) { "$region; its numbers have to be finite, its side positive" }
+    require(finite && region.side > 0 && region.side.isFinite()) {
+        "$region; its numbers have to be finite, its side positive"
+    }
 }
 
 /** Return a picture, or a region of it, as a model's input in `into`, and how the two are tied: for single pictures. */

@@ -22,7 +22,9 @@ class Times(private val window: Int = 64) {
 
     /** Take one picture's times in, in nanoseconds of a monotonic clock. */
     fun add(preNs: Long, inferenceNs: Long, postNs: Long) {
-        require(preNs >= 0 && inferenceNs >= 0 && postNs >= 0) { "$preNs, $inferenceNs, $postNs ns; times are not negative" }
+        require(preNs >= 0 && inferenceNs >= 0 && postNs >= 0) {
+            "$preNs, $inferenceNs, $postNs ns; times are not negative"
+        }
         synchronized(this) {
             val at = (added++ % window).toInt()
             pre[at] = preNs

@@ -3,8 +3,8 @@ package edge.core.image
 /**
  * Sample a source bilinearly into `into` (height, width, 3): output pixel (x, y) takes the input at matrix · (x, y, 1).
  *
- * Positions are rounded to 1/32 pixel and results to 8 bits, all in integers: the same bytes as edge.images.warp. `border`
- * is the value outside the source; REPEAT repeats its edge.
+ * Positions are rounded to 1/32 pixel and results to 8 bits, all in integers: the same bytes as edge.images.warp.
+ * `border` is the value outside the source; REPEAT repeats its edge.
  */
 internal class Warp(private val width: Int, private val height: Int) {
     // Of one output row: the upper left neighbour and the weights (of 32) of the right and the lower ones.
@@ -47,7 +47,9 @@ internal class Warp(private val width: Int, private val height: Int) {
             val y0 = top[x]
             val inside = x0 >= 0 && y0 >= 0 && x0 < lastX && y0 < lastY
             if (!inside && border != REPEAT) {
-                edgePixel(x, lastX, lastY, border, into, at) { column, row -> rgbAt(rgb, row * rowBytes + column * CHANNELS) }
+                edgePixel(x, lastX, lastY, border, into, at) { column, row ->
+                    rgbAt(rgb, row * rowBytes + column * CHANNELS)
+                }
             } else {
                 val columnA = clamp(x0, lastX) * CHANNELS
                 val columnB = clamp(x0 + 1, lastX) * CHANNELS
@@ -80,16 +82,50 @@ internal class Warp(private val width: Int, private val height: Int) {
         val (redRow, redPixel) = source.red.layout
         val lastX = source.width - 1
         val lastY = source.height - 1
+        var at = begin
         for (x in 0 until width) {
-            edgePixel(x, lastX, lastY, border, into, begin + x * CHANNELS) { column, row ->
-                val halfColumn = column shr 1
-                val halfRow = row shr 1
-                rgbOfYuv(
-                    luma[row * lumaRow + column * lumaPixel].toInt() and BYTE,
-                    blue[halfRow * blueRow + halfColumn * bluePixel].toInt() and BYTE,
-                    red[halfRow * redRow + halfColumn * redPixel].toInt() and BYTE,
-                )
+            val x0 = left[x]
+            val y0 = top[x]
+            val inside = x0 >= 0 && y0 >= 0 && x0 < lastX && y0 < lastY
+            if (!inside && border != REPEAT) {
+                edgePixel(x, lastX, lastY, border, into, at) { column, row ->
+                    rgbOfYuv(
+                        luma[row * lumaRow + column * lumaPixel].toInt() and BYTE,
+                        blue[(row shr 1) * blueRow + (column shr 1) * bluePixel].toInt() and BYTE,
+                        red[(row shr 1) * redRow + (column shr 1) * redPixel].toInt() and BYTE,
+                    )
+                }
+            } else {
+                val columnA = clamp(x0, lastX)
+                val columnB = clamp(x0 + 1, lastX)
+                val rowA = clamp(y0, lastY)
+                val rowB = clamp(y0 + 1, lastY)
+                val wx = weightX[x]
+                val wy = weightY[x]
+                val d = wx * wy
+                val c = (wy shl BITS) - d
+                val b = (wx shl BITS) - d
+                val a = (ONE * ONE) - b - c - d
+                val lumaA = columnA * lumaPixel
+                val lumaB = columnB * lumaPixel
+                val blueA = (columnA shr 1) * bluePixel
+                val blueB = (columnB shr 1) * bluePixel
+                val redA = (columnA shr 1) * redPixel
+                val redB = (columnB shr 1) * redPixel
+                val blueRowA = (rowA shr 1) * blueRow
+                val blueRowB = (rowB shr 1) * blueRow
+                val redRowA = (rowA shr 1) * redRow
+                val redRowB = (rowB shr 1) * redRow
+                val sum = LANES_HALF +
+                    a * lanes(luma[rowA * lumaRow + lumaA], blue[blueRowA + blueA], red[redRowA + redA]) +
+                    b * lanes(luma[rowA * lumaRow + lumaB], blue[blueRowA + blueB], red[redRowA + redB]) +
+                    c * lanes(luma[rowB * lumaRow + lumaA], blue[blueRowB + blueA], red[redRowB + redA]) +
+                    d * lanes(luma[rowB * lumaRow + lumaB], blue[blueRowB + blueB], red[redRowB + redB])
+                into[at] = (sum shr 2 * LANE_BITS + 2 * BITS).toByte()
+                into[at + 1] = (sum shr LANE_BITS + 2 * BITS).toByte()
+                into[at + 2] = (sum shr 2 * BITS).toByte()
             }
+            at += CHANNELS
         }
     }
 
@@ -137,10 +173,24 @@ private const val ONE = 1 shl BITS // a position is held in units of 1/32 pixel
 private const val HALF = ONE * ONE / 2 // rounds to nearest
 
 /** Round to 1/32 pixel, half to even; what lies far outside is brought just outside, so that it fits the integers. */
-private fun fixedPoint(position: Double, size: Int): Int =
-    Math.rint(Math.min(Math.max(position, -2.0), size + 1.0) * ONE).toInt()
+private fun fixedPoint(position: Double, size: Int): Int {
+    // Comparisons are several times as fast as Math.min and Math.max of doubles.
+    val most = size + 1.0
+    val near = if (position > -2.0) (if (position < most) position else most) else -2.0
+    return Math.rint(near * ONE).toInt()
+}
 
-private fun clamp(value: Int, last: Int): Int = if (value < 0) 0 else if (value > last) last else value
+private fun clamp(value: Int, last: Int): Int = Math.min(Math.max(value, 0), last)
+
+private const val LANE_BITS = 20 // a sum of four weighted bytes takes 18
+private const val LANES_HALF = (HALF.toLong() shl 2 * LANE_BITS) + (HALF.toLong() shl LANE_BITS) + HALF
+
+/** Return red, green and blue in lanes of a long, so that one product weighs all three. */
+private fun lanes(luma: Byte, blue: Byte, red: Byte): Long {
+    val rgb = rgbOfYuv(luma.toInt() and BYTE, blue.toInt() and BYTE, red.toInt() and BYTE)
+    val upper = ((rgb shr 16).toLong() shl 2 * LANE_BITS) or ((rgb shr 8 and BYTE).toLong() shl LANE_BITS)
+    return upper or (rgb and BYTE).toLong()
+}
 
 private fun rgbAt(rgb: ByteArray, at: Int): Int =
     (rgb[at].toInt() and BYTE shl 16) or (rgb[at + 1].toInt() and BYTE shl 8) or (rgb[at + 2].toInt() and BYTE)

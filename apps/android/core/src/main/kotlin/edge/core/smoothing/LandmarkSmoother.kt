@@ -39,7 +39,7 @@ class LandmarkSmoother(
         require(points.size == count * AXES && visibility.size == count) {
             "${points.size} coordinates and ${visibility.size} visibilities; expected ${count * AXES} and $count"
         }
-        checkScale(scale)
+        checkPositive("scale", scale)
         val seconds = if (atNs == Long.MIN_VALUE) 0.0 else (timeNs - atNs) / NANOSECONDS
         val late = atNs != Long.MIN_VALUE && timeNs <= atNs
         for (point in 0 until count) {

@@ -13,8 +13,8 @@ private const val NANOSECONDS = 1e9
  */
 data class OneEuroSettings(val minCutoffHz: Double = 1.0, val beta: Double = 0.0, val speedCutoffHz: Double = 1.0) {
     init {
-        require(minCutoffHz > 0 && minCutoffHz.isFinite()) { "minCutoffHz is $minCutoffHz; it has to be positive" }
-        require(speedCutoffHz > 0 && speedCutoffHz.isFinite()) { "speedCutoffHz is $speedCutoffHz; it has to be positive" }
+        checkPositive("minCutoffHz", minCutoffHz)
+        checkPositive("speedCutoffHz", speedCutoffHz)
         require(beta >= 0 && beta.isFinite()) { "beta is $beta; it must not be negative" }
     }
 }
@@ -22,8 +22,8 @@ data class OneEuroSettings(val minCutoffHz: Double = 1.0, val beta: Double = 0.0
 /**
  * Smooth one number over time.
  *
- * A first value passes as it is. A value that is not finite, or whose time is not after the last one's, changes nothing:
- * the last smoothed value is returned again.
+ * A first value passes as it is. A value that is not finite, or whose time is not after the last one's, changes
+ * nothing: the last smoothed value is returned again.
  */
 class OneEuro(private val settings: OneEuroSettings = OneEuroSettings()) {
     private var value = 0.0
@@ -38,7 +38,7 @@ class OneEuro(private val settings: OneEuroSettings = OneEuroSettings()) {
 
     /** Return the smoothed value; speeds count in units of `scale` a second. */
     fun smooth(raw: Double, timeNs: Long, scale: Double = 1.0): Double {
-        checkScale(scale)
+        checkPositive("scale", scale)
         if (!raw.isFinite()) return if (started) value else raw
         if (!started) {
             started = true
@@ -62,4 +62,5 @@ internal fun share(cutoffHz: Double, seconds: Double): Double {
     return turned / (1 + turned)
 }
 
-internal fun checkScale(scale: Double) = require(scale > 0 && scale.isFinite()) { "scale is $scale; it has to be positive" }
+internal fun checkPositive(name: String, value: Double) =
+    require(value > 0 && value.isFinite()) { "$name is $value; it has to be positive" }

@@ -72,7 +72,11 @@ class DecodeGoldenTest {
         assertNear("$name presence", golden.doubles(result["presence"]), pose.presence, EXACT)
         assertNear("$name world", golden.doubles(result["world"]), pose.world, EXACT)
         val mask = pose.mask
-        if (result.has("mask")) assertNear("$name mask", golden.floats(result["mask"]), assertNotNull(mask), TOLERANCE) else assertNull(mask)
+        if (result.has("mask")) {
+            assertNear("$name mask", golden.floats(result["mask"]), assertNotNull(mask), TOLERANCE)
+        } else {
+            assertNull(mask, name)
+        }
         val next = pose.nextRegion
         if (result.has("next_region")) {
             val expected = result.list("next_region").map { it.double() }.toDoubleArray()

@@ -22,7 +22,8 @@ import org.junit.Test
 class DecodeTest {
     private val image = TensorSpec("image", listOf(1, 3, 8, 8), layout = Layout.NCHW)
     private val scores = TensorSpec("scores", listOf(1, 2, 8, 8), layout = Layout.NCHW)
-    private val twoClasses = Contract(listOf(image), listOf(scores), "segmentation", postprocess = Postprocess("logits"))
+    private val logits = Postprocess("logits")
+    private val twoClasses = Contract(listOf(image), listOf(scores), "segmentation", postprocess = logits)
 
     @Test
     fun `an output of another size is refused by name`() {
@@ -49,7 +50,8 @@ class DecodeTest {
 
     @Test
     fun `landmarks that are too few are refused`() {
-        val outputs = listOf("landmarks" to 160, "presence" to 1, "world" to 99).map { TensorSpec(it.first, listOf(1, it.second)) }
+        val sizes = listOf("landmarks" to 160, "presence" to 1, "world" to 99)
+        val outputs = sizes.map { TensorSpec(it.first, listOf(1, it.second)) }
         assertFailsWith<ContractError> { PoseLandmarks(Contract(listOf(image), outputs, "pose-landmarks")) }
     }
 
@@ -77,7 +79,7 @@ class DecodeTest {
             val rows = List(2) { FloatArray(61) }
             for (y in 0 until 47) {
                 for (plane in 0..1) {
-                    warp.row(shares, PlaneView(8, 8, 64 * plane, 8, 1), y, rows[plane], 0, 61)
+                    warp.row(shares, PlaneView(8, 8, 64 * plane, 8, 1), y, rows[plane], 0, 0, 61)
                 }
                 for (x in 0 until 61) slow[y * 61 + x] = if (rows[1][x] > rows[0][x]) 1 else 0
             }

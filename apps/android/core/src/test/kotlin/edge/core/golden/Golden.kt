@@ -29,24 +29,36 @@ internal class Golden(folder: String, name: String = folder) {
         check(cases.isNotEmpty()) { "$root holds no case" }
     }
 
-    fun floats(json: Json?): FloatArray = read(json, "float32", 4).let { at -> FloatArray(count(json)) { data.getFloat(at + 4 * it) } }
+    fun floats(json: Json?): FloatArray {
+        val at = read(json, "float32", 4)
+        return FloatArray(count(json)) { data.getFloat(at + 4 * it) }
+    }
 
-    fun doubles(json: Json?): DoubleArray =
-        read(json, "float64", 8).let { at -> DoubleArray(count(json)) { data.getDouble(at + 8 * it) } }
+    fun doubles(json: Json?): DoubleArray {
+        val at = read(json, "float64", 8)
+        return DoubleArray(count(json)) { data.getDouble(at + 8 * it) }
+    }
 
-    fun longs(json: Json?): LongArray = read(json, "int64", 8).let { at -> LongArray(count(json)) { data.getLong(at + 8 * it) } }
+    fun longs(json: Json?): LongArray {
+        val at = read(json, "int64", 8)
+        return LongArray(count(json)) { data.getLong(at + 8 * it) }
+    }
 
     fun ints(json: Json?): IntArray {
         val kind = (json as JsonObject).text("dtype")
-        return read(json, if (kind == "uint32") kind else "int32", 4).let { at -> IntArray(count(json)) { data.getInt(at + 4 * it) } }
+        val at = read(json, if (kind == "uint32") kind else "int32", 4)
+        return IntArray(count(json)) { data.getInt(at + 4 * it) }
     }
 
-    fun shorts(json: Json?): ShortArray =
-        read(json, "uint16", 2).let { at -> ShortArray(count(json)) { data.getShort(at + 2 * it) } }
+    fun shorts(json: Json?): ShortArray {
+        val at = read(json, "uint16", 2)
+        return ShortArray(count(json)) { data.getShort(at + 2 * it) }
+    }
 
     fun bytes(json: Json?): ByteArray {
         val kind = (json as JsonObject).text("dtype")
-        return read(json, if (kind == "int8") kind else "uint8", 1).let { at -> ByteArray(count(json)) { data[at + it] } }
+        val at = read(json, if (kind == "int8") kind else "uint8", 1)
+        return ByteArray(count(json)) { data[at + it] }
     }
 
     private fun read(json: Json?, dtype: String, size: Int): Int {
@@ -55,7 +67,8 @@ internal class Golden(folder: String, name: String = folder) {
         return array.int("at").also { check(it + size * count(json) <= data.limit()) }
     }
 
-    private fun count(json: Json?) = (json as JsonObject).list("shape").fold(1) { product, size -> product * size.int() }
+    private fun count(json: Json?) =
+        (json as JsonObject).list("shape").fold(1) { product, size -> product * size.int() }
 }
 
 internal fun JsonObject.text(name: String): String = (getValue(name) as JsonString).value
@@ -79,7 +92,7 @@ internal fun Json.double(): Double = (this as JsonNumber).text.toDouble()
 /** Return the contract of a manifest that stands in a case. */
 internal fun JsonObject.contract(name: String): Contract = readManifest(getValue(name).write()).contract
 
-/** Compare values within `tolerance` of the largest magnitude, or of 1 if that is more; what is no number matches its like. */
+/** Compare values within `tolerance` of the largest magnitude, or of 1 if that is more; NaN is near NaN. */
 internal fun assertNear(name: String, expected: DoubleArray, found: DoubleArray, tolerance: Double) {
     assertEquals(expected.size, found.size, "$name: size")
     val scale = expected.filter { it.isFinite() }.fold(1.0) { most, value -> max(most, abs(value)) }
@@ -91,4 +104,6 @@ internal fun assertNear(name: String, expected: DoubleArray, found: DoubleArray,
 }
 
 internal fun assertNear(name: String, expected: FloatArray, found: FloatArray, tolerance: Double) =
-    assertNear(name, DoubleArray(expected.size) { expected[it].toDouble() }, DoubleArray(found.size) { found[it].toDouble() }, tolerance)
+    assertNear(name, expected.asDoubles(), found.asDoubles(), tolerance)
+
+private fun FloatArray.asDoubles() = DoubleArray(size) { this[it].toDouble() }

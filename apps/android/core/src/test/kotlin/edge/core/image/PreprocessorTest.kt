@@ -41,7 +41,8 @@ class PreprocessorTest {
         repeat(40) {
             var upright = Picture(31, 18, random.nextBytes(31 * 18 * 3))
             val stored = upright
-            val region = if (it % 4 == 0) null else Region(random.nextDouble(31.0), random.nextDouble(18.0), 15.0, random.nextDouble(-PI, PI))
+            val (x, y) = random.nextDouble(31.0) to random.nextDouble(18.0)
+            val region = if (it % 4 == 0) null else Region(x, y, 15.0, random.nextDouble(-PI, PI))
             for (turn in Turn.values()) {
                 assertContentEquals(input(upright, region), input(stored, region, turn), "$turn of $region")
                 upright = turned(upright)
@@ -56,7 +57,8 @@ class PreprocessorTest {
         for (y in 0 until 21) {
             for (x in 0 until 33) {
                 val (luma, blue, red) = listOf(frame.luma to 1, frame.blue to 2, frame.red to 2).map { (plane, size) ->
-                    plane.bytes[y / size * plane.layout.rowStride + x / size * plane.layout.pixelStride].toInt() and 0xff
+                    val (row, pixel) = plane.layout
+                    plane.bytes[y / size * row + x / size * pixel].toInt() and 0xff
                 }
                 val colour = rgbOfYuv(luma, blue, red)
                 for (c in 0 until 3) rgb[(y * 33 + x) * 3 + c] = (colour shr (16 - 8 * c)).toByte()
@@ -101,7 +103,8 @@ class PreprocessorTest {
     @Test
     fun `what does not fit is told`() {
         val run = { region: Region -> input(pattern(8, 8), region) }
-        assertContains(assertFailsWith<IllegalArgumentException> { run(Region(1.0, 1.0, 0.0)) }.message.orEmpty(), "side")
+        val flat = assertFailsWith<IllegalArgumentException> { run(Region(1.0, 1.0, 0.0)) }
+        assertContains(flat.message.orEmpty(), "side")
         assertFailsWith<IllegalArgumentException> { run(Region(Double.NaN, 1.0, 1.0)) }
         assertFailsWith<IllegalArgumentException> { run(Region(1.0, 1.0, Double.POSITIVE_INFINITY)) }
         assertFailsWith<IllegalArgumentException> { run(Region(1.0, 1.0, 1.0, Double.NaN)) }
