@@ -53,27 +53,26 @@ def uncommented(text: str) -> str:
 
 
 def _module(root: Path) -> Path:
-    if _is_app(root):
-        return root
-    if _is_app(root / "app"):
-        return root / "app"
-    found = sorted(path for path in root.iterdir() if path.is_dir() and _is_app(path))
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise InputError(f"--into {root} is no Android project: looked for {_LOOKED_FOR}; found {_holds(root)}")
-    names = ", ".join(path.name for path in found)
-    raise InputError(f"--into {root} has several app modules ({names}); give one of them as --into")
+    folders = [root, root / "app", *sorted(path for path in root.iterdir() if path.is_dir() and path.name != "app")]
+    for kind in ("application", "library"):
+        found = [folder for folder in folders if _applies(folder, kind)]
+        if len(found) > 1 and found[0] not in folders[:2]:
+            names = ", ".join(path.name for path in found)
+            raise InputError(f"--into {root} has several app modules ({names}); give one of them as --into")
+        if found:
+            return found[0]
+    raise InputError(f"--into {root} is no Android project: looked for {_LOOKED_FOR}; found {_holds(root)}")
 
 
-def _is_app(folder: Path) -> bool:
+def _applies(folder: Path, kind: str) -> bool:
+    """Say whether a folder is a module of a kind; one with a manifest and no build file is taken for an app."""
     build = _first(folder, _BUILD)
     if build is None:
-        return (folder / _MANIFEST).is_file()
+        return kind == "application" and (folder / _MANIFEST).is_file()
+    text = uncommented(read_text(build))
     return bool(
-        re.search(r"com\.android\.(application|library)\b(?![^\n]*\bapply\s*\(?\s*false)", read_text(build))
-        or re.search(r"alias\(\s*libs\.plugins\.android\.(application|library)\s*\)(?!\s*apply)", read_text(build))
-        or (folder / _MANIFEST).is_file()
+        re.search(rf"com\.android\.{kind}\b(?![^\n]*\bapply\s*\(?\s*false)", text)
+        or re.search(rf"alias\(\s*libs\.plugins\.[\w.]*{kind}\s*\)(?!\s*\.?apply)", text)
     )
 
 

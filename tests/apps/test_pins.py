@@ -68,7 +68,10 @@ def _catalog(text: str) -> Iterator[tuple[str, str, str]]:
     catalog, pins = tomllib.loads(text), versions()
     expected = {alias: pins[table][key] for alias, (table, key) in _ALIASES.items()}
     for entry in catalog.get("libraries", {}).values():
-        expected[entry["version"]["ref"]] = pins["maven"].get(entry["module"], "")
+        kotlin = entry["module"].startswith("org.jetbrains.kotlin:")
+        expected[entry["version"]["ref"]] = (
+            pins["kotlin"]["compiler"] if kotlin else pins["maven"].get(entry["module"], "")
+        )
     for alias, version in catalog["versions"].items():
         yield alias, version, expected.get(alias, "")
 

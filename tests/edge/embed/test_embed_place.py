@@ -190,8 +190,10 @@ def test_names_that_leave_the_folder_are_refused(tmp_path, app, name):
     text = json.loads(path.read_text())
     text["files"][0]["name"] = name
     path.write_text(json.dumps(text))
-    with pytest.raises(InputError):
+    before = files(app)
+    with pytest.raises(UsageError):
         android(app, artifact)
+    assert files(app) == before
 
 
 @pytest.mark.parametrize("name", [".hidden", "_folder/x", "x~"])

@@ -2,6 +2,8 @@
 
 import pytest
 from embed_artifacts import make_gradle
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edge.embed.gradle import uncommented
 from edge.embed.project import find_project
@@ -67,6 +69,16 @@ def test_a_module_of_its_own_and_another_name(tmp_path):
     make_gradle(tmp_path, module="phone")
     assert find_project(tmp_path, "android").models == tmp_path / "phone/src/main/assets/models"
     assert find_project(tmp_path / "phone", "android").models == tmp_path / "phone/src/main/assets/models"
+
+
+def test_an_app_goes_before_its_libraries(tmp_path):
+    make_gradle(tmp_path, module="phone")
+    (tmp_path / "kit/src/main").mkdir(parents=True)
+    (tmp_path / "kit/build.gradle.kts").write_text('plugins { id("com.android.library") }\n')
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/build.gradle.kts").write_text("plugins { alias(libs.plugins.android.library) }\n")
+    assert find_project(tmp_path, "android").home == tmp_path / "phone"
+    assert find_project(tmp_path / "kit", "android").home == tmp_path / "kit"
 
 
 def test_groovy(tmp_path):
@@ -173,3 +185,32 @@ def test_files_that_cannot_be_read_are_named(tmp_path, name):
 
 def test_comments_leave_and_urls_stay():
     assert uncommented("a // b\n/* c\nd */\"https://x\" '//'").split() == ["a", '"https://x"', "'//'"]
+
+
+PIECES = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(
+        [*PACKAGE.split(), *XCODEGEN.splitlines(keepends=True), *PBXPROJ.split(), *CATALOG.split(), "\n", '"', "'"]
+    ),
+    st.sampled_from(
+        ['plugins { id("com.android.application") }\n', "minSdk = ", "/*", "*/", "//", "[[", "url: ", "pod 'x', "]
+    ),
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=2000)
+@given(st.lists(PIECES, max_size=30).map("".join), st.sampled_from(["android", "ios"]))
+def test_any_build_file_is_read_or_refused(tmp_path, text, system):
+    names = {
+        "android": ("app/build.gradle.kts", "gradle/libs.versions.toml", "app/src/main/AndroidManifest.xml"),
+        "ios": ("project.yml", "Package.swift", "Podfile", "A.xcodeproj/project.pbxproj"),
+    }
+    for name in names[system]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(text.encode("utf-8", "replace"))
+    try:
+        project = find_project(tmp_path, system)
+    except InputError as error:
+        assert str(error)
+    else:
+        assert project.models.is_relative_to(tmp_path)
