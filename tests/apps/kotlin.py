@@ -40,7 +40,9 @@ class Kotlin:
         names = ("kotlin-stdlib.jar", "kotlin-test.jar", "kotlin-test-junit.jar")
         return [*(self.home / "lib" / name for name in names), *JUNIT]
 
-    def compile(self, sources: Sequence[Path], to: Path, classpath: Sequence[Path] = (), friend: Path | None = None) -> str:
+    def compile(
+        self, sources: Sequence[Path], to: Path, classpath: Sequence[Path] = (), friend: Path | None = None
+    ) -> str:
         """Compile folders or files into a jar and return what the compiler said; raises AssertionError with its errors.
 
         Warnings are errors. The internal names of `friend`, a jar, are visible, as they are to its tests under Gradle.
