@@ -1,10 +1,10 @@
 """Draw docs/apps_android.png: what the Android app shows of a real photograph with real models' results.
 
-    python scripts/draw_app_screens.py DETECTOR LANDMARKS MASK KOTLIN_CLASSPATH
+    python scripts/draw_app_screens.py KOTLIN_CLASSPATH
 
-The three artifacts (`edge deploy blazepose-detector`, `blazepose-full`, `selfie-segmentation`) are run here; overlays
-are drawn by the app's own code, compiled for the JVM (main function edge.core.app.DrawScreensKt of the core's tests).
-Frames, panel and text are a mock of Android's widgets, and the picture says so below itself.
+The published files of three models are run here in LiteRT; overlays are drawn by the app's own code, compiled for the
+JVM (main function edge.core.app.DrawScreensKt of the core's tests, which the classpath has to hold). Frames, panel and
+text are a mock of Android's widgets, and the picture says so below itself.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from edge.artifact import Artifact, read_manifest
+from edge.contract import TensorSpec
 from edge.images import read_image
-from edge.runtimes import open_session
 from edge.samples import sample_photos
+from edge.store import fetch_file
 from edge.tasks.pose import Pose, PosePipeline
 from edge.tasks.segmentation import SegmentationTask
+from edge.zoo import MODELS, ZooModel
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "docs" / "apps_android.png"
@@ -37,16 +40,18 @@ LABEL = (
 CROP_ASPECT = 3 / 4  # width over height, as a phone's camera has it
 
 
-def main(detector: Path, landmarks: Path, mask: Path, classpath: str) -> None:
+def main(classpath: str) -> None:
     """Run the models, draw the screens and write the picture."""
     photo = upright(read_image(sample_photos()[0]))
-    artifacts = [read_manifest(path) for path in (detector, landmarks, mask)]
+    detector, landmarks, mask = (
+        MODELS[name] for name in ("blazepose-detector", "blazepose-full", "selfie-segmentation")
+    )
     with TemporaryDirectory(prefix="edge-screens-") as folder:
         place = Path(folder)
         Image.fromarray(photo).save(place / "photo.png")
-        write_pose(found_pose(photo, *artifacts[:2]), place / "pose.json")
-        probability(photo, artifacts[2]).astype(">f4").tofile(place / "mask.bin")
-        (place / "said.json").write_text(json.dumps(said(artifacts)), encoding="utf-8")
+        write_pose(found_pose(photo, detector, landmarks), place / "pose.json")
+        probability(photo, mask).astype(">f4").tofile(place / "mask.bin")
+        (place / "said.json").write_text(json.dumps(said(landmarks, mask)), encoding="utf-8")
         words = ["java", "-Xmx1g", "-Djava.awt.headless=true", "-cp", classpath, "edge.core.app.DrawScreensKt", folder]
         subprocess.run(words, check=True)
         labelled(Image.open(place / "screens.png")).quantize(256, dither=Image.Dither.NONE).save(RESULT, optimize=True)
@@ -61,14 +66,42 @@ def upright(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(photo[:, width // 2 - half : width // 2 + half])
 
 
-def found_pose(photo: NDArray[np.uint8], detector: Artifact, landmarks: Artifact) -> Pose:
+class Published:
+    """A model's published .tflite in LiteRT, with inputs and outputs as the contract has them."""
+
+    def __init__(self, model: ZooModel) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        if model.graph is None:
+            raise SystemExit(f"{model.name} has no published graph")
+        self._contract = model.contract
+        self._interpreter = Interpreter(str(fetch_file(model.graph)), num_threads=1)
+        self._interpreter.allocate_tensors()
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run once; pictures have their channels last in the file."""
+        given = inputs[self._contract.inputs[0].name].transpose(0, 2, 3, 1)
+        self._interpreter.set_tensor(self._interpreter.get_input_details()[0]["index"], np.ascontiguousarray(given))
+        self._interpreter.invoke()
+        found = [self._interpreter.get_tensor(item["index"]) for item in self._interpreter.get_output_details()]
+        return {spec.name: self._matching(found, spec) for spec in self._contract.outputs}
+
+    def _matching(self, found: list[NDArray[Any]], spec: TensorSpec) -> NDArray[Any]:
+        """Return the output of a spec's shape; no model here has two of one."""
+        for values in found:
+            laid = values.transpose(0, 3, 1, 2) if spec.layout == "NCHW" and values.ndim == 4 else values
+            if laid.shape == spec.shape:
+                return laid
+        raise SystemExit(f"no output of shape {list(spec.shape)} for {spec.name}")
+
+
+def found_pose(photo: NDArray[np.uint8], detector: ZooModel, landmarks: ZooModel) -> Pose:
     """Return the pose of the person in the photograph."""
-    finder, placer = open_session(detector), open_session(landmarks)
     pipeline = PosePipeline(
-        run_detector=finder.run,
-        run_landmarks=placer.run,
-        detector=detector.manifest.contract,
-        landmarks=landmarks.manifest.contract,
+        run_detector=Published(detector).run,
+        run_landmarks=Published(landmarks).run,
+        detector=detector.contract,
+        landmarks=landmarks.contract,
     )
     return pipeline(photo)
 
@@ -79,27 +112,24 @@ def write_pose(pose: Pose, to: Path) -> None:
     to.write_text(json.dumps(values), encoding="utf-8")
 
 
-def probability(photo: NDArray[np.uint8], artifact: Artifact) -> NDArray[np.float32]:
+def probability(photo: NDArray[np.uint8], model: ZooModel) -> NDArray[np.float32]:
     """Return the person's probability, (height, width)."""
-    task, contract = SegmentationTask(), artifact.manifest.contract
-    inputs, frame = task.prepare(photo, contract)
-    found = task.decode(open_session(artifact).run(inputs), contract, frame)
+    task = SegmentationTask()
+    inputs, frame = task.prepare(photo, model.contract)
+    found = task.decode(Published(model).run(inputs), model.contract, frame)
     if found.probability is None:
-        raise SystemExit(f"{artifact.manifest.model} gives no probability; take selfie-segmentation")
+        raise SystemExit(f"{model.name} gives no probability; take selfie-segmentation")
     return found.probability
 
 
-def said(artifacts: list[Artifact]) -> dict[str, list[str]]:
-    """Return what the panels say, in the app's own words."""
+def said(landmarks: ZooModel, mask: ZooModel) -> dict[str, list[str]]:
+    """Return what the panels say: the models' names, and the app's own words."""
     texts = {item.get("name"): (item.text or "").replace("\\'", "'") for item in ET.parse(STRINGS).getroot()}
-    _, landmarks, mask = (
-        f"{item.manifest.model}, {item.manifest.target}@{item.manifest.precision}" for item in artifacts
-    )
     broken = texts["state_tampered"].replace("%1$s", "blazepose-full/model.onnx")
     words, lines = broken.split(), [""]
     for word in words:
         lines = [*lines[:-1], f"{lines[-1]} {word}".strip()] if len(lines[-1]) + len(word) < 52 else [*lines, word]
-    return {"pose": [landmarks], "mask": [mask], "tampered": lines, "button": [texts["remedy_download"]]}
+    return {"pose": [landmarks.name], "mask": [mask.name], "tampered": lines, "button": [texts["remedy_download"]]}
 
 
 def labelled(sheet: Image.Image) -> Image.Image:
@@ -112,4 +142,4 @@ def labelled(sheet: Image.Image) -> Image.Image:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
+    main(sys.argv[1])

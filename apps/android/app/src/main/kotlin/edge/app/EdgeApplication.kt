@@ -7,6 +7,7 @@ import edge.core.app.Settings
 import edge.core.files.Installer
 import java.io.File
 import java.net.URI
+import kotlin.concurrent.thread
 
 /** What all screens share: the settings and the embedded models. */
 class EdgeApplication : Application() {
@@ -39,7 +40,8 @@ class EdgeApplication : Application() {
     /** Keep the settings. Consent that is taken back has cut every request off before this returns. */
     fun change(settings: Settings) {
         this.settings = settings
-        callers.consent = settings.consent
+        // Closing a connection writes to it, which Android forbids on the main thread.
+        thread(name = "consent") { callers.consent = settings.consent }.join()
         store.write(settings)
     }
 }

@@ -85,9 +85,9 @@ class CallersTest {
             val calling = thread {
                 error.set(runCatching { caller.run(mapOf("x" to floatArrayOf(1f, 2f))) }.exceptionOrNull())
             }
-            assertTrue(taken.await(10, TimeUnit.SECONDS), "no request came")
+            assertTrue(taken.await(30, TimeUnit.SECONDS), "no request came")
             callers.consent = Consent.DENIED
-            assertTrue(cut.await(2, TimeUnit.SECONDS), "the connection is still open")
+            assertTrue(cut.await(10, TimeUnit.SECONDS), "the connection is still open")
             calling.join(5_000)
             val found = checkNotNull(error.get()) { "the call did not end" }
             assertEquals(ScreenState.NoConsent(takenBack = true), stateOf(found, consentWasGiven = true))

@@ -51,7 +51,7 @@ class LaunchTest {
     fun aFastModelRunsForTheLeastTimeAndOneThatNeverSettlesForTheLongestWarmup() {
         val fast = Clocked({ MS / 10 })
         assertTrue(measure(fast::open, emptyMap(), protocol, { fast.now }).runsNs.size >= 1000)
-        val wild = Clocked({ (1 + it / 10 % 2) * MS })
+        val wild = Clocked({ (100 + it) * MS / 10 }) // slower and slower
         val launch = measure(wild::open, emptyMap(), protocol, { wild.now })
         assertFalse(launch.steady)
         assertEquals(50, launch.warmupNs.size)
