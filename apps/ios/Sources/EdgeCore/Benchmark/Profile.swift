@@ -47,7 +47,7 @@ public func profileJson(
         "model": .string(manifest.model),
         "target": .string(manifest.target),
         "precision": .string(manifest.precision),
-        "harness": .string("native"),
+        "harness": .string("app"),
         "runtime": .string(runtime),
         "threads": whole(device.cores),
         "inputs": .string(isInputReal ? "real" : "random"),
