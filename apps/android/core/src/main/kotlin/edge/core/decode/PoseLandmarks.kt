@@ -32,7 +32,7 @@ class PoseLandmarks(contract: Contract) {
     private val flat = DoubleArray(count * 2) // x, y in 0…1 of the tensor
     private val maskWarp = PlaneWarp()
     private val toMask = Affine()
-    private val framedView = framed(maskPlane)
+    private val framedView: PlaneView = withRim(maskPlane)
     private val framed = FloatArray(framedView.width * framedView.height)
 
     init {
@@ -143,7 +143,7 @@ class PoseLandmarks(contract: Contract) {
 }
 
 /** Return a plane with a rim one value wide around another, or around nothing. */
-private fun framed(plane: PlaneView?): PlaneView {
+private fun withRim(plane: PlaneView?): PlaneView {
     val width = (plane?.width ?: 0) + 2
     return PlaneView(width, (plane?.height ?: 0) + 2, 0, width, 1)
 }

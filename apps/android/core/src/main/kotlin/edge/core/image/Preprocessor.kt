@@ -124,8 +124,8 @@ private val LIMITS = mapOf(
     DType.UINT8 to (0.0 to 255.0),
     DType.INT8 to (-128.0 to 127.0),
     DType.INT16 to (-32768.0 to 32767.0),
-    DType.INT32 to (-2147483648.0 to 2147483647.0),
-    DType.INT64 to (-9.2e18 to 9.2e18),
+    DType.INT32 to (Int.MIN_VALUE.toDouble() to Int.MAX_VALUE.toDouble()),
+    DType.INT64 to (Long.MIN_VALUE.toDouble() to Long.MAX_VALUE.toDouble()),
 )
 
 private fun checkRegion(region: Region) {

@@ -24,7 +24,7 @@ import kotlin.test.assertContentEquals
 import kotlin.test.assertEquals
 import org.junit.Test
 
-private const val TOLERANCE = 1e-6 // of the largest value
+private const val TOLERANCE = 0.0 // the same bits
 private const val MATRIX_TOLERANCE = 1e-12
 
 class PreprocessGoldenTest {
