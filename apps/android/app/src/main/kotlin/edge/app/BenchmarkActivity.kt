@@ -136,7 +136,8 @@ class BenchmarkActivity : Activity() {
         for (way in waysOf(manifest.target, edge.settings.backends)) {
             val state = readings.state(atS)
             try {
-                val launch = measure({ open(artifact, way, protocol.threads) }, inputs, protocol, cancelled = cancelled::get)
+                val opening = { open(artifact, way, protocol.threads) }
+                val launch = measure(opening, inputs, protocol, cancelled = cancelled::get)
                 return Measured(manifest, way.runtime.family, way.unit, launch, state)
             } catch (error: EngineError) {
                 problem = error.message.orEmpty()
@@ -150,7 +151,8 @@ class BenchmarkActivity : Activity() {
     private fun described(item: Measured): String {
         val name = "${item.manifest.model} ${item.manifest.target}@${item.manifest.precision}"
         val ms = item.launch?.runsNs?.map { it / NS_PER_MS }.orEmpty()
-        if (ms.isEmpty()) return getString(R.string.not_measured, name, item.problem.ifEmpty { item.launch?.problem.orEmpty() })
+        val problem = item.problem.ifEmpty { item.launch?.problem.orEmpty() }
+        if (ms.isEmpty()) return getString(R.string.not_measured, name, problem)
         return getString(R.string.measured, name, quantile(ms, 0.5), quantile(ms, 0.9), ms.size)
     }
 

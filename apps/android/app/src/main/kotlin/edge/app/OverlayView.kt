@@ -35,7 +35,10 @@ class OverlayView(context: Context, attributes: AttributeSet) : View(context, at
             pictureHeight = scene.height
             scene.pose.copyTo(pose)
             hasLayer = scene.hasLayer
-            if (hasLayer) layer(scene.width, scene.height).setPixels(scene.layer, 0, scene.width, 0, 0, scene.width, scene.height)
+            if (hasLayer) {
+                val (width, height) = scene.width to scene.height
+                layer(width, height).setPixels(scene.layer, 0, width, 0, 0, width, height)
+            }
         }
         postInvalidateOnAnimation()
         if (!scene.hasLayer && scene.pose.found != toldFound) describe(scene.pose.found)

@@ -23,7 +23,8 @@ const val THREADS: Int = 4
 class Taken(val engine: OpenEngine, val way: Way, val notTaken: List<NotTaken>)
 
 /**
- * Open the first of a model's artifacts that this phone can run, in the order of `units`; raises NoBackend with every reason.
+ * Open the first of a model's artifacts that this phone can run, in the order of `units`; raises NoBackend with every
+ * reason.
  *
  * The artifacts fit each other; the engine takes and returns tensors as the first one's contract lays them out.
  * What ends the process is remembered in `crashes`, and left out at the next start.

@@ -27,7 +27,9 @@ class OrtEngine(file: File, manifest: Manifest, unit: String, threads: Int) : Op
         val strange = inputs.firstOrNull { it.name !in named }
         if (strange != null) {
             session.close()
-            throw EngineError("${file.name} has the inputs ${named.joinToString()}; the manifest names '${strange.name}'")
+            throw EngineError(
+                "${file.name} has the inputs ${named.joinToString()}; the manifest names '${strange.name}'",
+            )
         }
         // The tensors share the cells' memory: filling a cell is all that a run needs.
         tensors = inputs.indices.associate { inputs[it].name to tensor(cells[it], inputs[it]) }
@@ -59,13 +61,21 @@ class OrtEngine(file: File, manifest: Manifest, unit: String, threads: Int) : Op
         val tensor = found.get(spec.name).orElse(null) as? OnnxTensor
             ?: throw EngineError("the model returned no tensor named '${spec.name}'")
         val count = when (spec.dtype) {
-            DType.FLOAT32 -> tensor.getFloatBuffer().let { if (it.remaining() == into.size) it.get(into).limit() else it.remaining() }
+            DType.FLOAT32 -> tensor.getFloatBuffer().let { numbers ->
+                val count = numbers.remaining()
+                if (count == into.size) numbers.get(into)
+                count
+            }
             DType.INT32 -> tensor.getIntBuffer().let { numbers ->
-                if (numbers.remaining() == into.size) for (index in into.indices) into[index] = numbers.get(index).toFloat()
+                if (numbers.remaining() == into.size) {
+                    for (index in into.indices) into[index] = numbers.get(index).toFloat()
+                }
                 numbers.remaining()
             }
             DType.INT64 -> tensor.getLongBuffer().let { numbers ->
-                if (numbers.remaining() == into.size) for (index in into.indices) into[index] = numbers.get(index).toFloat()
+                if (numbers.remaining() == into.size) {
+                    for (index in into.indices) into[index] = numbers.get(index).toFloat()
+                }
                 numbers.remaining()
             }
             else -> unsupported(spec, RUNTIME)

@@ -17,7 +17,8 @@ internal val TensorSpec.longShape: LongArray get() = LongArray(shape.size) { sha
 
 /** Return an input's values; raises EngineError where they are missing or too few or many. */
 internal fun Map<String, FloatArray>.of(spec: TensorSpec): FloatArray {
-    val found = this[spec.name] ?: throw EngineError("the input '${spec.name}' is missing; given: ${keys.joinToString()}")
+    val found = this[spec.name]
+        ?: throw EngineError("the input '${spec.name}' is missing; given: ${keys.joinToString()}")
     if (found.size != spec.count) {
         throw EngineError("${spec.name} has ${found.size} values; shape ${spec.shape} takes ${spec.count}")
     }

@@ -104,7 +104,8 @@ class EmbeddedModels(
     }
 
     private fun downloaded(name: String, data: ByteArray, cancel: Cancel, onState: (Installation) -> Unit): Found {
-        val from = base ?: return Found.Not(ScreenState.Failed("$name: its files are neither in the app nor to be downloaded"))
+        val from = base
+            ?: return Found.Not(ScreenState.Failed("$name: its files are neither in the app nor to be downloaded"))
         val end = installer.install(data, URI("${from.toString().trimEnd('/')}/$name"), cancel, onState)
         if (end is Installation.Installed) return Found.Ready(end.folder, end.manifest)
         return Found.Not(stateOf(end) ?: ScreenState.Failed("$name: the download was stopped"))

@@ -39,7 +39,7 @@ interface OpenEngine : Engine, AutoCloseable
 /**
  * Measure an artifact: load, first inference, warm-up, runs, and a second load.
  *
- * `inputs` are the model's own, made before. `now` is a monotonic clock in nanoseconds. Stops early, keeping what it has,
+ * `inputs` are the model's own, made before. `now` is a monotonic clock in nanoseconds. Stops early, with what it has,
  * once `cancelled` says so. Raises what `open` or the first inference raise: nothing was measured then.
  */
 fun measure(

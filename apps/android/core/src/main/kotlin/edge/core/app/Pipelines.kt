@@ -25,7 +25,7 @@ class ReadyModel(val contract: Contract, val engine: Engine)
 /** Look at pictures one after the other; one thread. */
 interface Pipeline {
     /**
-     * Fill the scene with what is in the picture, `timeNs` after some beginning, and return it; `times` takes the stages in.
+     * Fill the scene with what is in the picture, `timeNs` after some beginning, and return it; `times` gets the stages.
      *
      * Raises what the engine raises.
      */
@@ -122,7 +122,8 @@ class SegmentationPipeline(model: ReadyModel) : Pipeline {
         val postNs = timed {
             val found = task.decode(outputs, stage.frame)
             val probability = found.probability
-            if (probability != null) mask.draw(probability, scene.makeLayer()) else classes.draw(found.classes, scene.makeLayer())
+            val layer = scene.makeLayer()
+            if (probability != null) mask.draw(probability, layer) else classes.draw(found.classes, layer)
         }
         times.add(stage.preNs, stage.inferenceNs, postNs)
         return scene

@@ -45,7 +45,7 @@ private const val NO_GATE = "an app has no idle device to wait for; the thermal 
 /**
  * Return profile.json (schema/profile.schema.json) of what the app measured.
  *
- * An app measures in its own process, once: `launches` is 1, so that there is no interval, and no memory of a process of
+ * An app measures in its own process, once: `launches` is 1, so that there is no interval, nor memory of a process of
  * its own; `cold_load_ms` is of the first opening since the app began, with whatever of the file the system holds.
  */
 fun profileJson(
@@ -63,7 +63,9 @@ fun profileJson(
         "thermal_gate" to "unavailable",
         "gate_reason" to NO_GATE,
         "protocol" to protocol.fields(),
-        "variants" to measured.mapIndexed { order, item -> item.fields(order, names(measured)[order], protocol, device) },
+        "variants" to measured.zip(names(measured)).mapIndexed { order, (item, name) ->
+            item.fields(order, name, protocol, device)
+        },
     ),
 )
 
@@ -88,7 +90,7 @@ private fun Protocol.fields() = mapOf(
     "threads" to threads,
 )
 
-/** Name variants uniquely: TARGET@PRECISION, with the model before it if there are several, and a number after equal ones. */
+/** Name variants uniquely: TARGET@PRECISION, the model before it if there are several, a number after equal ones. */
 private fun names(measured: List<Measured>): List<String> {
     val several = measured.map { it.manifest.model }.toSet().size > 1
     val plain = measured.map { (manifest) ->
@@ -161,7 +163,7 @@ private fun Launch.estimate(): Map<String, Any?> {
     )
 }
 
-/** Return the hex SHA-256 of the manifest's list of files, as the Python profiler writes it: equal for equal artifacts. */
+/** Return the hex SHA-256 of the manifest's list of files, as the profiler writes it: equal for equal artifacts. */
 fun filesDigest(files: List<FileEntry>): String {
     val listed = jsonOf(files.map { mapOf("name" to it.name, "bytes" to it.bytes, "sha256" to it.sha256) })
     val digest = MessageDigest.getInstance("SHA-256").digest(listed.write().toByteArray())

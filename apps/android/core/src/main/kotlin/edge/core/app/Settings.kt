@@ -38,7 +38,8 @@ data class Settings(
 
     /** Return what may be written to a log or to a backup: all but the token. */
     override fun toString(): String =
-        "Settings(mode=$mode, consent=$consent, backends=$backends, server=$server, token=${if (token.isEmpty()) "none" else "set"})"
+        "Settings(mode=$mode, consent=$consent, backends=$backends, server=$server, " +
+            "token=${if (token.isEmpty()) "none" else "set"})"
 
     /** Return the settings by name, without the token: it is kept apart from them. */
     fun toMap(): Map<String, String> = mapOf(

@@ -9,7 +9,7 @@ import edge.core.manifest.NewerSchema
 import edge.core.oip.AnswerError
 import edge.core.policy.Reason
 
-/** Return what the screen says of an error; `consentWasGiven` when the call began tells missing consent from one taken back. */
+/** Return what the screen says of an error; `consentWasGiven` when the call began tells missing from withdrawn consent. */
 fun stateOf(error: Throwable, consentWasGiven: Boolean = false): ScreenState = when (error) {
     is NewerSchema -> ScreenState.NewerSchema(error.schema)
     is AnswerError -> ScreenState.ServerLied(error.text)
@@ -19,7 +19,7 @@ fun stateOf(error: Throwable, consentWasGiven: Boolean = false): ScreenState = w
     else -> ScreenState.Failed(error.text)
 }
 
-/** Return what the screen says of an installation that did not end well; null for one that did, or that the user stopped. */
+/** Return what the screen says of an installation that failed; null for one that did not, or that the user stopped. */
 fun stateOf(end: Installation.End): ScreenState? = when (end) {
     is Installation.Installed, is Installation.Cancelled -> null
     is Installation.Refused -> stateOf(end.error)

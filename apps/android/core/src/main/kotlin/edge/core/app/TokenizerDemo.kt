@@ -45,7 +45,8 @@ class TokenizerDemo(
     )
     private val values = FloatArray(Math.toIntExact(input.elements))
     private val frame = Frame()
-    private val codes = decoder.postprocess?.settings?.number("codes") ?: throw ContractError("the decoder has no settings")
+    private val codes = decoder.postprocess?.settings?.number("codes")
+        ?: throw ContractError("the decoder has no settings")
 
     init {
         if (ids.elements != tokens.elements) {
@@ -90,7 +91,7 @@ class TokenizerDemo(
     private fun byte(value: Byte): Int = value.toInt() and 0xff
 
     private fun id(value: Float): Int {
-        if (!(value >= 0 && value < codes)) throw ContractError("the code $value; they go from 0 to ${codes.toInt() - 1}")
+        if (!(value >= 0 && value < codes)) throw ContractError("the code $value; 0 to ${codes.toInt() - 1} were expected")
         return value.toInt()
     }
 

@@ -31,7 +31,7 @@ fun waysOf(target: String, units: List<String>): List<Way> {
     return units.filter { it in possible }.map { Way(runtime, it) }
 }
 
-/** Return artifacts in the order in which `units` wants them tried; what no unit takes comes last, and is refused there. */
+/** Return artifacts in the order in which `units` wants them tried; what no unit takes comes last, to be refused. */
 fun inOrder(candidates: List<Candidate>, units: List<String>): List<Candidate> = candidates.sortedBy { candidate ->
     val unit = waysOf(candidate.manifest.target, units).firstOrNull()?.unit
     if (unit == null) units.size else units.indexOf(unit)

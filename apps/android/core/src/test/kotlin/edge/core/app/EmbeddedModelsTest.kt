@@ -18,9 +18,11 @@ import org.junit.Test
 /** Files in memory instead of an app's package. */
 private class Packed(private val files: Map<String, ByteArray>) : Assets {
     override fun list(folder: String): List<String> =
-        files.keys.filter { it.startsWith("$folder/") }.map { it.removePrefix("$folder/").substringBefore('/') }.distinct()
+        files.keys.filter { it.startsWith("$folder/") }
+            .map { it.removePrefix("$folder/").substringBefore('/') }.distinct()
 
-    override fun open(path: String): InputStream = ByteArrayInputStream(files[path] ?: throw FileNotFoundException(path))
+    override fun open(path: String): InputStream =
+        ByteArrayInputStream(files[path] ?: throw FileNotFoundException(path))
 }
 
 class EmbeddedModelsTest {

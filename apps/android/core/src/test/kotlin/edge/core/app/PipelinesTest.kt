@@ -60,8 +60,12 @@ class PipelinesTest {
     fun theDetectorRunsOnlyWhileNobodyIsFollowed() {
         val boxes = TensorSpec("boxes", listOf(1, 1, 12))
         val scores = TensorSpec("scores", listOf(1, 1, 1))
-        val settings = mapOf("strides" to Setting.Numbers(listOf(8.0)), "anchors_per_cell" to Setting.Numbers(listOf(1.0)))
-        val detection = Contract(listOf(image), listOf(boxes, scores), "pose-detection", plain, Postprocess("ssd", settings))
+        val settings = mapOf(
+            "strides" to Setting.Numbers(listOf(8.0)),
+            "anchors_per_cell" to Setting.Numbers(listOf(1.0)),
+        )
+        val detection =
+            Contract(listOf(image), listOf(boxes, scores), "pose-detection", plain, Postprocess("ssd", settings))
         var found = 5f
         val box = floatArrayOf(0f, 0f, 4f, 4f, 0f, 0f, 0f, -3f, 0f, 0f, 0f, -3f)
         val detector = Told { mapOf("boxes" to box, "scores" to floatArrayOf(found)) }
@@ -107,7 +111,10 @@ class PipelinesTest {
         )
         var first = 7f
         val encoding = Told { mapOf("codes" to floatArrayOf(first, 0f, 4095f, 1f)) }
-        val decoding = Told { inputs -> mapOf("image" to FloatArray(12) { if (inputs.getValue("tokens")[it % 4] > 5f) 1f else 0f }) }
+        val decoding = Told { inputs ->
+            val tokens = inputs.getValue("tokens")
+            mapOf("image" to FloatArray(12) { if (tokens[it % 4] > 5f) 1f else 0f })
+        }
         val demo = TokenizerDemo(contract("tokenization", codes), encoding, decoder, decoding)
         val found = demo.encode(picture)
         assertEquals(listOf(7, 0, 4095, 1), found.ids.toList())

@@ -4,7 +4,7 @@ import edge.core.json.write
 import edge.core.manifest.readManifest
 import java.io.File
 
-/** Print the profile.json of two artifacts, one measured on a made-up clock and one that did not open, for the reference to read. */
+/** Print the profile.json of two artifacts, one with made-up times and one that did not open, for the reference to read. */
 fun main(arguments: Array<String>) {
     val manifest = readManifest(File(arguments[0]).readBytes())
     val launch = Launch(

@@ -18,7 +18,8 @@ class SettingsTest {
 
     @Test
     fun whatIsKeptComesBack() {
-        val settings = Settings(Mode.PREFER_SERVER, Consent.GRANTED, listOf("gpu", "cpu"), "https://models.example.org", "abc")
+        val server = "https://models.example.org"
+        val settings = Settings(Mode.PREFER_SERVER, Consent.GRANTED, listOf("gpu", "cpu"), server, "abc")
         assertEquals(settings, Settings.fromMap(settings.toMap(), "abc"))
     }
 
@@ -31,7 +32,8 @@ class SettingsTest {
 
     @Test
     fun whatCannotBeUsedAnyMoreBecomesTheDefaultAndTheRestStays() {
-        val kept = mapOf("mode" to "always", "consent" to "granted", "backends" to "tpu", "server" to "http://models.example.org")
+        val kept =
+            mapOf("mode" to "always", "consent" to "granted", "backends" to "tpu", "server" to "http://models.example.org")
         assertEquals(Settings(consent = Consent.GRANTED), Settings.fromMap(kept, "to ken"))
         assertEquals(Settings(), Settings.fromMap(emptyMap(), ""))
     }
@@ -39,13 +41,16 @@ class SettingsTest {
     @Test
     fun addressesThatWouldLeakAreRefused() {
         val refused = listOf(
-            "models.example.org", "ftp://models.example.org", "http://models.example.org", "http://127.0.0.1.example.org",
+            "models.example.org", "ftp://models.example.org", "http://models.example.org",
+            "http://127.0.0.1.example.org",
             "https://user:word@models.example.org", "https://models.example.org?token=a", "https://", "https://a b",
         )
         for (server in refused) {
-            assertEquals(SettingsField.SERVER, assertFailsWith<SettingsError>(server) { Settings(server = server) }.field)
+            val error = assertFailsWith<SettingsError>(server) { Settings(server = server) }
+            assertEquals(SettingsField.SERVER, error.field)
         }
-        for (server in listOf("https://models.example.org:8443", "http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:1")) {
+        val local = listOf("http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:1")
+        for (server in local + "https://models.example.org:8443") {
             Settings(server = server)
         }
     }

@@ -54,7 +54,8 @@ class StatesTest {
         val state = ScreenState.ServerLied("the answer has 5 values, its shape takes 6")
         assertEquals(state, stateOf(lie))
         assertEquals(state, stateOf(CallFailed("failed", refused(call).decision, emptyList(), lie)))
-        val wrongSize = Installation.Failed("model.pte", Failure.WRONG_SIZE, "the server states 7 bytes; 8 were expected")
+        val wrongSize =
+            Installation.Failed("model.pte", Failure.WRONG_SIZE, "the server states 7 bytes; 8 were expected")
         assertEquals(ScreenState.ServerLied("the server states 7 bytes; 8 were expected"), stateOf(wrongSize))
     }
 
@@ -63,7 +64,8 @@ class StatesTest {
         val short = Installation.Failed("model.pte", Failure.TRUNCATED, "model.pte ends after 3 of 8 bytes")
         assertEquals(ScreenState.Truncated("model.pte", "model.pte ends after 3 of 8 bytes"), stateOf(short))
         assertEquals(Remedy.DOWNLOAD_AGAIN, stateOf(short)?.remedy)
-        assertEquals(ScreenState.Tampered("model.pte"), stateOf(Installation.Failed("model.pte", Failure.WRONG_DIGEST, "")))
+        val tampered = Installation.Failed("model.pte", Failure.WRONG_DIGEST, "")
+        assertEquals(ScreenState.Tampered("model.pte"), stateOf(tampered))
         assertEquals(ScreenState.NewerSchema(2), stateOf(Installation.Refused(NewerSchema(2))))
         assertEquals(Remedy.UPDATE_APP, stateOf(Installation.Refused(NewerSchema(2)))?.remedy)
         assertNull(stateOf(Installation.Cancelled(3)))

@@ -12,7 +12,10 @@ class UnitsTest {
     @Test
     fun aTargetsWaysFollowTheOrderOfTheSettings() {
         assertEquals(listOf(Way(Runtime.LITERT, "gpu"), Way(Runtime.LITERT, "cpu")), waysOf("litert-cpu", all))
-        assertEquals(listOf(Way(Runtime.LITERT, "cpu"), Way(Runtime.LITERT, "gpu")), waysOf("litert-cpu", all.reversed()))
+        assertEquals(
+            listOf(Way(Runtime.LITERT, "cpu"), Way(Runtime.LITERT, "gpu")),
+            waysOf("litert-cpu", all.reversed()),
+        )
         assertEquals(emptyList(), waysOf("litert-cpu", listOf("npu")))
     }
 
@@ -28,7 +31,8 @@ class UnitsTest {
 
     @Test
     fun whatNoAndroidRuntimeOfTheAppOpensHasNoWay() {
-        for (target in listOf("coreml", "coreai", "mediapipe-task", "server", "executorch-coreml", "executorch-ethos-u:u85-256", "litert")) {
+        val others = listOf("coreml", "coreai", "mediapipe-task", "server", "executorch-coreml", "litert")
+        for (target in others + "executorch-ethos-u:u85-256") {
             assertEquals(emptyList(), waysOf(target, all), target)
         }
     }
@@ -36,7 +40,8 @@ class UnitsTest {
     @Test
     fun artifactsAreTriedInTheOrderOfTheUnits() {
         val text = """
-            {"model": "m", "task": "t", "target": "TARGET", "precision": "fp32", "files": [], "outputs": [], "steps": [],
+            {"model": "m", "task": "t", "target": "TARGET", "precision": "fp32", "files": [], "outputs": [],
+             "steps": [],
              "inputs": [{"name": "x", "shape": [1]}], "source": {"sha256": "0"}, "needs": {"min_runtime": "1"}}
         """
         val targets = listOf("coreml", "onnx-cpu", "executorch-qnn:SM8650", "litert-cpu", "executorch-xnnpack")
