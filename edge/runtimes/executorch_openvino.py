@@ -39,8 +39,8 @@ def find_library() -> Path:
 def computes_in_bfloat16() -> bool:
     """Say whether OpenVINO computes in bfloat16 here: it does where the processor can, whatever the file says.
 
-    ExecuTorch's delegate cannot ask for float32 (1.5.1: it imports the model without properties). The processor is asked
-    and not OpenVINO's INFERENCE_PRECISION_HINT, since importing openvino imports JAX.
+    ExecuTorch's delegate cannot ask for float32 (1.5.1: it imports the model without properties). The processor is
+    asked and not OpenVINO's INFERENCE_PRECISION_HINT, since importing openvino imports JAX.
     """
     found = Path("/proc/cpuinfo")
     flags = set(found.read_text(encoding="utf-8").split()) if found.is_file() else set()
