@@ -35,7 +35,7 @@ from edge.zoo import MODELS
 LONE = "blazepose-detector"  # 1 × 3 × 224 × 224 floats are 602,112 bytes; its graph takes one row
 QUICK = "selfie-segmentation"  # its rows are computed together, and so are those of the next
 SLOW = "deeplabv3-mobilenet-v3-large"  # more than 20 ms a row, random weights; answers of 5.5 MB
-SINGLE = "blazepose-heavy"  # more than 20 ms too, row by row, for its graph takes one; answers of 0.3 MB
+SINGLE = "blazepose-heavy"  # more than 20 ms too, row by row, for its graph takes one; answers of 0.9 MB
 THREADS = 1  # of the model, so that the second core is left to the server and to who asks it
 BATCH = 8
 CLIENTS = 32

@@ -23,6 +23,7 @@ class ExecutorchSession:
     """A loaded `.pte`; one call at a time, as a method owns its activations."""
 
     mode: Mode = "native"
+    note: str = ""  # what to know of the results on this machine
 
     def __init__(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
         self._inputs, self._outputs = inputs, outputs
@@ -57,10 +58,12 @@ class ExecutorchSession:
 
 @runtime("executorch", package="executorch", modules=("torch", "executorch.extension.pybindings._C"))
 def open_executorch(artifact: Artifact) -> Session:
-    """Load the artifact's `.pte` with `EDGE_THREADS` threads, or one per core.
+    """Load the artifact's `.pte`; raises MissingError without the executorch package."""
+    return load(artifact)
 
-    Raises MissingError without the executorch package.
-    """
+
+def load(artifact: Artifact) -> ExecutorchSession:
+    """Load an artifact's `.pte` with `EDGE_THREADS` threads, or one per core."""
     set_threads(thread_count())
     return ExecutorchSession(artifact.file(".pte"), artifact.manifest.inputs, artifact.manifest.outputs)
 

@@ -10,16 +10,20 @@ from edge.artifact import Artifact
 from edge.errors import MissingError
 from edge.runtimes import Session, runtime
 
+_BFLOAT16 = "OpenVINO computes in bfloat16 on this processor, whatever the file says"
+_WITH_BFLOAT16 = {"avx512_bf16", "amx_bf16", "avx_ne_convert"}
 _LIBRARY = "OPENVINO_LIB_PATH"  # ExecuTorch's name for the file that it loads OpenVINO from
 
 
 @runtime("executorch-openvino", package="executorch", modules=("torch", "executorch.extension.pybindings._C"))
 def open_openvino(artifact: Artifact) -> Session:
     """Load the artifact's `.pte`; raises MissingError without the openvino package."""
-    from edge.runtimes.executorch import open_executorch
+    from edge.runtimes.executorch import load
 
     os.environ.setdefault(_LIBRARY, str(find_library()))
-    return open_executorch(artifact)
+    session = load(artifact)
+    session.note = _BFLOAT16 if computes_in_bfloat16() else ""
+    return session
 
 
 def find_library() -> Path:
@@ -30,3 +34,14 @@ def find_library() -> Path:
     if not libraries:
         raise MissingError("executorch-openvino needs openvino: pip install 'edge-deployment-kit[openvino]'")
     return libraries[-1]
+
+
+def computes_in_bfloat16() -> bool:
+    """Say whether OpenVINO computes in bfloat16 here: it does where the processor can, whatever the file says.
+
+    ExecuTorch's delegate cannot ask for float32 (1.5.1: it imports the model without properties). The processor is
+    asked and not OpenVINO's INFERENCE_PRECISION_HINT, since importing openvino imports JAX.
+    """
+    found = Path("/proc/cpuinfo")
+    flags = set(found.read_text(encoding="utf-8").split()) if found.is_file() else set()
+    return not flags.isdisjoint(_WITH_BFLOAT16)

@@ -4,11 +4,13 @@ import pytest
 import torch
 from matrix import MODES, SMALLEST, deploy_everywhere, deploy_to, targets_for
 
+from edge.runtimes.executorch_openvino import computes_in_bfloat16
 from edge.zoo import MODELS, device_models
 
 # Siblings of models that `make test` takes to every target; `make test-all` takes these there too.
 SIBLINGS = ("blazepose-heavy", "blazepose-lite", "deeplabv3-mobilenet-v3-large", "selfie-segmentation-landscape")
 CORE = ("executorch-xnnpack", "litert-cpu", "onnx-cpu", "coreml", "mediapipe-task")  # `make test` takes all to these
+OPENVINO = "executorch-openvino"
 ONLY_SMALLEST = {True: pytest.mark.slow, False: pytest.mark.full}
 EVERY = [
     pytest.param(name, marks=pytest.mark.full if name in SIBLINGS else pytest.mark.slow) for name in device_models()
@@ -40,7 +42,20 @@ def test_a_model_reaches_the_core_targets_in_fp32(edge, checkpoint, tmp_path, na
 @pytest.mark.parametrize("name", [pytest.param(n, marks=ONLY_SMALLEST[n == SMALLEST]) for n in device_models()])
 def test_a_model_reaches_the_other_targets_in_fp32(edge, checkpoint, tmp_path, name):
     targets = [target for target in targets_for(name) if target.id not in CORE and "fp32" in target.precisions]
+    if computes_in_bfloat16():
+        targets = [target for target in targets if target.id != OPENVINO]
+        deploy_in_bfloat16(edge, name, checkpoint(name), tmp_path / "bfloat16")
     deploy_to(edge, name, "fp32", checkpoint(name), tmp_path / "out", targets)
+
+
+def deploy_in_bfloat16(edge, name, options, out):
+    """On such a processor OpenVINO's artifact is made, run and judged, and the reason names the arithmetic."""
+    done = edge("deploy", name, *options, "--target", OPENVINO, "--launches", 0, "--out", out, "--json", timeout=1000)
+    (row,) = done.report["targets"]
+    assert done.code == (0 if row["parity"]["passed"] else 4), done.stderr
+    assert row["status"] == "ok"
+    assert row["parity"]["mode"] == "native"
+    assert "bfloat16" in row["parity"]["reason"]
 
 
 @pytest.mark.full
