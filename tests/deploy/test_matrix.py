@@ -7,13 +7,14 @@ from matrix import MODES, SMALLEST, deploy_everywhere, deploy_to, targets_for
 from edge.runtimes.executorch_openvino import computes_in_bfloat16
 from edge.zoo import MODELS, device_models
 
-# Siblings of models that `make test` takes to every target; `make test-all` takes these there too.
-SIBLINGS = ("blazepose-heavy", "blazepose-lite", "deeplabv3-mobilenet-v3-large", "selfie-segmentation-landscape")
+# The models that `make test` takes to every target; `make test-all` takes all of them there.
+REPRESENTATIVES = ("blazepose-detector", "blazepose-full", "lraspp-mobilenet-v3-large", "selfie-segmentation")
 CORE = ("executorch-xnnpack", "litert-cpu", "onnx-cpu", "coreml", "mediapipe-task")  # `make test` takes all to these
 OPENVINO = "executorch-openvino"
 ONLY_SMALLEST = {True: pytest.mark.slow, False: pytest.mark.full}
 EVERY = [
-    pytest.param(name, marks=pytest.mark.full if name in SIBLINGS else pytest.mark.slow) for name in device_models()
+    pytest.param(name, marks=pytest.mark.slow if name in REPRESENTATIVES else pytest.mark.full)
+    for name in device_models()
 ]
 
 
