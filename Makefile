@@ -13,7 +13,7 @@ PROFILED := executorch-xnnpack litert-cpu onnx-cpu
 
 help:
 	@echo "make demo      deploy real models to five targets on a photograph and open the way to the report"
-	@echo "make test      set everything up and pass the tests (about 40 minutes on 2 cores, from nothing)"
+	@echo "make test      set everything up and pass the tests (about 20 minutes on 2 cores, from nothing)"
 	@echo "make test-all  the full matrix of models, targets and precisions"
 	@echo "make test-apps install a Kotlin compiler and JUnit and check the sample apps, as far as a machine without a phone can"
 	@echo "make check     ruff, mypy --strict, import-linter and the fast tests"
@@ -58,6 +58,7 @@ check: $(READY)
 
 test: setup
 	@sh scripts/system-packages tests
+	@$(MAKE) --no-print-directory apps-tools || echo "the apps' tools are not all here: what needs them is skipped by name"
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
@@ -65,6 +66,7 @@ test: setup
 
 test-all: setup
 	@sh scripts/system-packages tests
+	@$(MAKE) --no-print-directory apps-tools || echo "the apps' tools are not all here: what needs them is skipped by name"
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 # The compiler comes from npm, Android's signatures and its resource compiler from PyPI, into a folder that git ignores;

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from embed_artifacts import make_artifact
+from kotlin import Missing
+from swift import swift_parser
 
 from edge.contract import TensorSpec
 from edge.embed.embed import embed
@@ -30,10 +32,10 @@ def bindings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_swift_bindings_parse(bindings: dict[str, str]) -> None:
-    language = pytest.importorskip("tree_sitter_swift", reason="Swift is not parsed: pip install tree-sitter-swift")
-    from tree_sitter import Language, Parser
-
-    parser = Parser(Language(language.language()))
+    try:
+        parser = swift_parser()
+    except Missing as error:
+        pytest.skip(f"Swift is not parsed: {error}")
     assert len(bindings) == len(ZOO) + 1
     for name, text in bindings.items():
         tree = parser.parse(text.encode())
