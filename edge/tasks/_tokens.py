@@ -64,7 +64,7 @@ def sign_ids(latents: NDArray[Any]) -> Ids:
 def draw_ids(image: Image, ids: NDArray[Any], codes: int) -> Image:
     """Return the picture over a strip with a field for every id, coloured by the id's bits."""
     width, height = image.shape[1], max(1, image.shape[0] // _STRIP)
-    spread = ids.astype(np.int64) * (0xFFFFFF // max(1, codes - 1))
+    spread = ids.astype(np.int64) * 0xFFFFFF // (codes - 1)
     colours = np.stack([spread >> shift & 0xFF for shift in (16, 8, 0)], axis=-1).astype(np.uint8)
     strip = colours[np.arange(width) * len(ids) // width]
     return np.concatenate([image, np.broadcast_to(strip, (height, width, 3))])

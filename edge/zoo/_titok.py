@@ -108,6 +108,27 @@ class TiTokIndexer(TiTokEncoder):
         return {"codes": likeness.argmax(dim=-1).to(torch.int32)}
 
 
+class _Patches(nn.Sequential):
+    """Project places (N, width, grid, grid) to patches of RGB and lay them side by side, (N, 3, H, W).
+
+    The published channels are (row, column, colour) of the patch; pixel_shuffle, which runtimes know, wants the colour
+    first: the projection's rows are sorted, not its results.
+    """
+
+    def __init__(self, width: int, patch: int) -> None:
+        super().__init__(nn.Conv2d(width, 3 * patch**2, 1))
+        self._patch = patch
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = (parameter.unflatten(0, (-1, 3)).transpose(0, 1) for parameter in self[0].parameters())
+        return F.pixel_shuffle(F.conv2d(x, weight.flatten(0, 1), bias.flatten()), self._patch)
+
+
+def _logits(sizes: Sizes) -> nn.Sequential:
+    wide = 2 * sizes.width
+    return nn.Sequential(nn.Conv2d(sizes.width, wide, 1), nn.Tanh(), nn.Conv2d(wide, sizes.pixel_codes, 1))
+
+
 class TokenDecoder(nn.Module):
     """Turn token vectors (N, K, depth) into what `ffn` makes of every place of the grid (N, ·, grid, grid).
 
@@ -126,18 +147,9 @@ class TokenDecoder(nn.Module):
         self.ln_pre = nn.LayerNorm(width)
         self.transformer = nn.ModuleList([TransformerBlock(width, sizes.heads) for _ in range(sizes.layers)])
         self.ln_post = nn.LayerNorm(width)
-        self.ffn = self._head(sizes)
-        if not sizes.legacy:
-            self.conv_out = nn.Conv2d(3, 3, 3, padding=1)
+        self.ffn = _logits(sizes) if sizes.legacy else _Patches(width, sizes.patch)
+        self.conv_out = nn.Identity() if sizes.legacy else nn.Conv2d(3, 3, 3, padding=1)
         self._grid = sizes.grid
-        self._patch = 0 if sizes.legacy else sizes.patch
-
-    @staticmethod
-    def _head(sizes: Sizes) -> nn.Sequential:
-        if not sizes.legacy:
-            return nn.Sequential(nn.Conv2d(sizes.width, 3 * sizes.patch**2, 1))
-        wide = 2 * sizes.width
-        return nn.Sequential(nn.Conv2d(sizes.width, wide, 1), nn.Tanh(), nn.Conv2d(wide, sizes.pixel_codes, 1))
 
     def forward(self, vectors: Tensor) -> Tensor:
         places = self._grid**2
@@ -148,20 +160,8 @@ class TokenDecoder(nn.Module):
         for block in self.transformer:
             x = block(x)
         x = self.ln_post(x[:, 1 : 1 + places])
-        x = x.transpose(1, 2).unflatten(2, (self._grid, self._grid))
-        return self._picture(x) if self._patch else self.ffn(x)
-
-    def _picture(self, x: Tensor) -> Tensor:
-        """Project the places (N, width, grid, grid) to patches of RGB and lay them side by side.
-
-        The published channels are (row, column, colour) of the patch; pixel_shuffle, which runtimes know, wants the
-        colour first: the projection's rows are sorted, not its results.
-        """
-        size, head = self._patch, self.ffn[0]
-        weight = head.weight.unflatten(0, (size**2, 3)).transpose(0, 1).flatten(0, 1)
-        bias = head.bias.unflatten(0, (size**2, 3)).transpose(0, 1).flatten()
-        picture: Tensor = self.conv_out(F.pixel_shuffle(F.conv2d(x, weight, bias), size))
-        return picture
+        made: Tensor = self.conv_out(self.ffn(x.transpose(1, 2).unflatten(2, (self._grid, self._grid))))
+        return made
 
 
 class TiTokDecoder(nn.Module):

@@ -40,7 +40,7 @@ def encoder(bits: int) -> ZooModel:
     """Describe an encoder; the published files hold whole tokenizers, `quantize` with constants alone."""
     return ZooModel(
         name=f"maskbit-tokenizer-{bits}bit",
-        summary=f"a picture of 256² to {_size(bits)}, 24 M parameters; weights for research only",
+        summary=f"a picture of 256² to {_size(bits)}, 25 M parameters; weights for research only",
         contract=Contract(
             inputs=(TensorSpec(name="image", shape=(1, 3, _SIDE, _SIDE), layout="NCHW"),),
             outputs=(TensorSpec(name="z", shape=(1, bits, _GRID, _GRID), layout="NCHW"),),
@@ -59,7 +59,7 @@ def decoder(bits: int) -> ZooModel:
     """Describe a decoder, which is meant for servers."""
     return ZooModel(
         name=f"maskbit-tokenizer-{bits}bit-decoder",
-        summary=f"{_size(bits)} to a picture of 256², 30 M parameters; weights for research only",
+        summary=f"{_size(bits)} to a picture of 256², 29 M parameters; weights for research only",
         contract=Contract(
             inputs=(TensorSpec(name="tokens", shape=(1, _GRID**2), dtype="int32"),),
             outputs=(TensorSpec(name="image", shape=(1, 3, _SIDE, _SIDE), layout="NCHW"),),

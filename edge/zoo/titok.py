@@ -47,6 +47,20 @@ def l32() -> Sizes:
     return Sizes(tokens=32, width=1024, layers=24, heads=16)
 
 
+def sl256_encoder() -> Sizes:
+    """Return the sizes of the encoder of TiTok-SL-256-VQ8k, a single-stage tokenizer with a small encoder."""
+    from edge.zoo._titok import Sizes
+
+    return Sizes(tokens=256, width=512, layers=8, heads=8, legacy=False, normalised=False, codes=8192, depth=64)
+
+
+def sl256_decoder() -> Sizes:
+    """Return the sizes of the large decoder of TiTok-SL-256-VQ8k."""
+    from dataclasses import replace
+
+    return replace(sl256_encoder(), width=1024, layers=24, heads=16)
+
+
 def tiny() -> Sizes:
     """Return the sizes of a single-stage tokenizer for phones, whose halves have 2.4 million parameters each."""
     from edge.zoo._titok import Sizes
@@ -65,14 +79,17 @@ def network(sizes: Callable[[], Sizes], half: Half) -> Callable[[], nn.Module]:
     return build
 
 
-def latents_contract(tokens: int, *, side: int = 256, codes: int = 4096, depth: int = 12) -> Contract:
+def latents_contract(
+    tokens: int, *, side: int = 256, codes: int = 4096, depth: int = 12, normalised: int = 1
+) -> Contract:
     """Return the contract of an encoder to latents, whose codebook is bound when weights are loaded."""
+    settings: dict[str, float | int | str | list[float]] = {"codes": codes, "depth": depth, "normalised": normalised}
     return Contract(
         inputs=(TensorSpec(name="image", shape=(1, 3, side, side), layout="NCHW"),),
         outputs=(TensorSpec(name="z", shape=(1, tokens, depth)),),
         task="tokenization",
         preprocess=Preprocess(size=(side, side)),
-        postprocess=Postprocess(decoder="nearest", settings={"codes": codes, "depth": depth, "normalised": 1}),
+        postprocess=Postprocess(decoder="nearest", settings=settings),
     )
 
 
@@ -177,6 +194,36 @@ def titok_b64_decoder() -> ZooModel:
 def titok_l32_decoder() -> ZooModel:
     """Describe the decoder of TiTok-L-32."""
     return _decoder("l32", 32, "338 M parameters", l32)
+
+
+@model
+def titok_sl256_vq8k() -> ZooModel:
+    """Describe the encoder of TiTok-SL-256-VQ8k."""
+    return ZooModel(
+        name="titok-sl256-vq8k",
+        summary="a picture of 256² to 256 tokens (416 bytes), single-stage, 26 M parameters; research only",
+        contract=latents_contract(256, codes=8192, depth=64, normalised=0),
+        licence=_LICENCE,
+        network=network(sl256_encoder, "encoder"),
+        checkpoint_hint=_hint("sl256_vq8k"),
+        unused_keys=_SECOND_HALF,
+        codebook=_CODEBOOK,
+    )
+
+
+@model
+def titok_sl256_vq8k_decoder() -> ZooModel:
+    """Describe the decoder of TiTok-SL-256-VQ8k."""
+    return ZooModel(
+        name="titok-sl256-vq8k-decoder",
+        summary="256 tokens (416 bytes) to a picture of 256², single-stage, 304 M parameters; research only",
+        contract=picture_contract(256, codes=8192),
+        licence=_LICENCE,
+        network=network(sl256_decoder, "decoder"),
+        checkpoint_hint=_hint("sl256_vq8k"),
+        unused_keys=_FIRST_HALF,
+        runs="server",
+    )
 
 
 _TINY_LICENCE = "Apache-2.0 (code); the weights' own"

@@ -58,7 +58,7 @@ def test_a_batch_is_its_rows_and_twice_is_the_same(name):
     for key, tensor in outputs.items():
         assert torch.isfinite(tensor).all()
         assert torch.equal(tensor, again[key])
-        assert not torch.equal(tensor[0], tensor[1])
+        assert not tensor.is_floating_point() or not torch.equal(tensor[0], tensor[1])  # pictures may share their ids
         joined = torch.cat([single[key] for single in singles])
         torch.testing.assert_close(tensor, joined, rtol=1e-9, atol=1e-9 * float(tensor.abs().max()))
 
