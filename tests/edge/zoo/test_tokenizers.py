@@ -217,10 +217,9 @@ def test_maskbit_computes_what_the_published_code_computes(bits):
         near(unclamped(network, network.decoder, expected["tokens"]), expected["image"])
 
 
-def test_maskbit_has_as_many_parameters_as_the_published_one():
+def test_maskbit_has_as_many_parameters_as_its_published_keys_hold():
     with torch.device("meta"):
         encoder, decoder = MODELS["maskbit-tokenizer-12bit"], MODELS["maskbit-tokenizer-12bit-decoder"]
-        # 54 million together, says the paper's table.
         assert (count(encoder.network()), count(decoder.network())) == (25_125_260, 29_353_987)
 
 
