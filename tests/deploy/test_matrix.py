@@ -15,9 +15,7 @@ ONLY_SMALLEST = {True: pytest.mark.slow, False: pytest.mark.full}
 # These differ from another model in width, depth or the planes of the last layer alone; that one stands for them.
 LARGER_TWINS = ("titok-b64", "titok-l32", *(f"maskbit-tokenizer-{bits}bit" for bits in (10, 14, 16, 18)))
 NAMES = [name for name in device_models() if name not in LARGER_TWINS]
-EVERY = [
-    pytest.param(name, marks=pytest.mark.slow if name in REPRESENTATIVES else pytest.mark.full) for name in NAMES
-]
+EVERY = [pytest.param(name, marks=pytest.mark.slow if name in REPRESENTATIVES else pytest.mark.full) for name in NAMES]
 
 
 @pytest.fixture
