@@ -27,6 +27,7 @@ DECODERS: Mapping[str, Decoder | None] = {
     "pose-landmarks": Decoder("PoseLandmarks", "Pose", "pose", fills=True, wants_region=True),
     "segmentation": Decoder("SegmentationTask", "Segmentation", "mask"),
     "panoptic": Decoder("PanopticTask", "Panoptic", "scene"),
+    "tokenization": None,  # ids, or latents whose codebook is beside the model: TokenizerDemo takes ids
     "detokenization": Decoder("DetokenizationTask", "", "pixels", fills=True),
     "tensors": None,  # the outputs are the result
 }

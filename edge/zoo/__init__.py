@@ -45,6 +45,10 @@ DEFAULT_LIMITS: Mapping[str, Limits] = {
     "w8": _EIGHT_BIT_WEIGHTS,
     "w8a16": _EIGHT_BIT_WEIGHTS,
 }
+# Ids are names: how far a wrong one is from the right one says nothing, only how many are right.
+TOKEN_IDS: Mapping[str, Limits] = {
+    precision: Limits(relative=1.0, task=limits.task) for precision, limits in DEFAULT_LIMITS.items()
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,7 @@ class ZooModel:
     network: Callable[[], nn.Module] | None = None
     checkpoint_hint: str = ""  # where a user finds published weights for `network`
     unused_keys: tuple[str, ...] = ()  # how keys of the published file begin that `network` does without
+    codebook: str = ""  # the key of the code vectors that the decoder looks tokens up in
     limits: Mapping[str, Limits] = field(default_factory=lambda: DEFAULT_LIMITS)
     subject: Literal["", "person"] = ""  # what pictures must show for the result to mean something
     companion: str = ""  # the model that completes this one's task (a landmark model's detector)
