@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -155,7 +155,7 @@ def _detectron2(checkout: Path) -> dict[str, Any]:
         level: picture(count, 48 // stride, 64 // stride)
         for level, count, stride in zip(("res2", "res3", "res5"), channels, (1, 2, 4), strict=True)
     }
-    own = Predictor(channels, instance_branch({"center_": stacked}))
+    own = Predictor(channels, instance_branch(center_=stacked))
     return {
         "panoptic-deeplab semantic": record(
             Predictor(channels, semantic_branch(133)), semantic, lambda head: {"": head.layers(features)}
@@ -169,7 +169,7 @@ def _detectron2(checkout: Path) -> dict[str, Any]:
 class _Anything(ModuleType):
     """Stand for every module, decorator and registry of detectron2 that building a head does not need."""
 
-    __path__: list[str] = []
+    __path__: ClassVar[list[str]] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -187,8 +187,8 @@ def _detectron2_heads(checkout: Path) -> Any:
         "fvcore", "fvcore.nn", "fvcore.nn.weight_init", "fvcore.nn.distributed", "detectron2", "detectron2.config",
         "detectron2.data", "detectron2.modeling", "detectron2.modeling.postprocessing", "detectron2.structures",
         "detectron2.utils", "detectron2.utils.registry", "detectron2.utils.comm", "detectron2.utils.env",
-        "detectron2.projects", "detectron2.projects.deeplab", "detectron2.projects.deeplab.loss", "detectron2.layers", "panoptic_deeplab",
-        "panoptic_deeplab.post_processing",
+        "detectron2.projects", "detectron2.projects.deeplab", "detectron2.projects.deeplab.loss", "detectron2.layers",
+        "panoptic_deeplab", "panoptic_deeplab.post_processing",
     ):  # fmt: skip
         sys.modules[name] = _Anything(name)
     layers = sys.modules["detectron2.layers"]

@@ -1,8 +1,8 @@
 """Class scores, a map of centres and every pixel's way to its centre → segments of a picture.
 
-Source: Cheng et al., Panoptic-DeepLab (CVPR 2020), sections 3.3 and 3.4: local maxima of the map are centres; a pixel of
-a thing belongs to the centre nearest to where its offset points; the class of most of its pixels is the thing's; stuff
-that covers too little is dropped.
+Source: Cheng et al., Panoptic-DeepLab (CVPR 2020), sections 3.3 and 3.4: local maxima of the map are centres; a pixel
+of a thing belongs to the centre nearest to where its offset points; the class of most of its pixels is the thing's;
+stuff that covers too little is dropped.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def _stride(tensor_hw: tuple[int, int], shape: tuple[int, ...]) -> int:
     stride = -(-tensor_hw[0] // shape[1])
     if any(-(-size // stride) != plane for size, plane in zip(tensor_hw, shape[1:], strict=True)):
         raise ContractError(
-            f"{_CLASSES}: planes of {list(shape[1:])} do not cover an input of {list(tensor_hw)} (height, width) with a "
-            "whole number of its pixels to each"
+            f"{_CLASSES}: planes of {list(shape[1:])} do not cover an input of {list(tensor_hw)} (height, width) with "
+            "a whole number of its pixels to each of theirs"
         )
     return stride
 
@@ -133,12 +133,16 @@ def _samples(ends: tuple[int, int], size: int, stride: int) -> NDArray[np.intp]:
 def find_centres(heat: NDArray[np.float32], rule: Rule) -> Centres:
     """Return the local maxima of a map (H, W) above the threshold, in reading order.
 
-    Of more than `most_centres`, those remain that are larger than the first one too many, as in the published code:
-    equal ones go together.
+    Of equal ones that touch, which bilinear enlargement makes of one, the first remains; the published code keeps all.
+    Of `most_centres` or more, those remain that are larger than the last one of so many, as in the published code.
     """
     peaks = heat == _window_maxima(heat, rule.window)
     peaks &= heat > rule.centre_threshold
     rows, columns = np.nonzero(peaks)
+    around = np.pad(peaks, 1)
+    earlier = ((0, 0), (0, 1), (0, 2), (1, 0))  # neighbours above and to the left
+    first = ~np.any([around[rows + down, columns + right] for down, right in earlier], axis=0)
+    rows, columns = rows[first], columns[first]
     scores = heat[rows, columns]
     if len(scores) >= rule.most_centres:
         least = np.partition(scores, -rule.most_centres)[-rule.most_centres]

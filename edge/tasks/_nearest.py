@@ -13,7 +13,7 @@ _MOST_DISTANCES = 1 << 22  # that are held in memory at once
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tiles:
-    """Which points can be nearest in every tile: `count` of them from `first` on in `points`; tiles in reading order."""
+    """Which points can be nearest in a tile: `count` of them from `first` on in `points`; tiles in reading order."""
 
     count: NDArray[np.intp]
     first: NDArray[np.intp]

@@ -1,6 +1,7 @@
 """Panoptic quality: how well segments agree, as recognition times segmentation.
 
-Source: Kirillov et al., Panoptic Segmentation (CVPR 2019), sections 4.1 and 4.2; counted as cocodataset/panopticapi does.
+Source: Kirillov et al., Panoptic Segmentation (CVPR 2019), sections 4.1 and 4.2; counted as in
+github.com/cocodataset/panopticapi.
 """
 
 from __future__ import annotations

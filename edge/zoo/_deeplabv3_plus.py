@@ -19,7 +19,9 @@ _BRANCHES = 2 + len(_RATES)
 _REACH = 1  # of a 3 × 3 kernel
 
 
-def _conv_norm(channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1, dilation: int = 1) -> list[nn.Module]:
+def _conv_norm(
+    channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1, dilation: int = 1
+) -> list[nn.Module]:
     convolution = nn.Conv2d(channels, out, kernel, stride, dilation=dilation, groups=groups, bias=False)
     return [convolution, nn.BatchNorm2d(out)]
 

@@ -30,7 +30,9 @@ WEIGHTS = WeightsFile(
     ),
 )
 SIDE = 224  # pixels, of the pictures that the weights were made on
-MEAN = (127 / 255,) * 3  # of RGB in 0…1, with the deviations below: (pixel − 127) / 128, as TensorFlow's networks have it
+MEAN = (
+    127 / 255,
+) * 3  # of RGB in 0…1, with the deviations below: (pixel − 127) / 128, as TensorFlow's networks have it
 STD = (128 / 255,) * 3
 CHANNELS = (24, 40, 112, 320)  # of the features at stride 4, 8, 16 and 32
 CLASSES = 1000  # of ImageNet, in the order of ILSVRC 2012
@@ -108,7 +110,7 @@ class _Residual(nn.Module):
 class EfficientNetLite0(nn.Module):
     """Return features (N, C, H/s, W/s) at strides s = 4, 8, 16, 32, C as in CHANNELS, sizes rounded up.
 
-    Pictures (N, 3, H, W) are RGB, normalised by MEAN and STD. `classify` returns ImageNet's logits (N, 1000).
+    Pictures (N, 3, H, W) are RGB, as `normalised` returns them. `classify` returns ImageNet's logits (N, 1000).
     """
 
     def __init__(self) -> None:
@@ -142,6 +144,12 @@ def build(weights: Path | None = None) -> EfficientNetLite0:
     if weights is not None:
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True), strict=True)
     return network.eval()
+
+
+def normalised(pictures: Tensor) -> Tensor:
+    """Return RGB pictures (N, 3, H, W) in 0…1 as the weights expect them."""
+    mean, std = (pictures.new_tensor(values).reshape(1, 3, 1, 1) for values in (MEAN, STD))
+    return (pictures - mean) / std
 
 
 def pretrained_weights() -> Path:

@@ -7,8 +7,7 @@ are those of deeplab2's configs/cityscapes/panoptic_deeplab/mobilenet_v3_{large,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -80,7 +79,7 @@ class Branch:
     projected: tuple[int, int]
     head: int
     predictions: Mapping[str, int]  # by the head's prefix, which ends in an underscore unless it is empty
-    before: Mapping[str, Callable[[int, int], nn.Module]] = MappingProxyType({})
+    before: Mapping[str, Callable[[int, int], nn.Module]] = field(default_factory=dict)
 
 
 class _Decoder(nn.ModuleDict):
@@ -134,7 +133,7 @@ def semantic_branch(classes: int) -> Branch:
     return Branch(decoder=256, projected=(32, 64), head=256, predictions={"": classes})
 
 
-def instance_branch(before: Mapping[str, Callable[[int, int], nn.Module]] = MappingProxyType({})) -> Branch:
+def instance_branch(**before: Callable[[int, int], nn.Module]) -> Branch:
     """Return the published sizes of the branch for centres and offsets; `before` is as in Branch."""
     return Branch(decoder=128, projected=(16, 32), head=32, predictions={"center_": 1, "offset_": 2}, before=before)
 

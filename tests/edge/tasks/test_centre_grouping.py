@@ -115,6 +115,8 @@ def test_centres_are_the_largest_in_their_windows(seed, window, most):
         if heat[i, j] > 0.3
         and heat[i, j] == heat[max(0, i - reach) : i + reach + 1, max(0, j - reach) : j + reach + 1].max()
     ]
+    touching = {(i + down, j + right) for i, j in peaks for down, right in ((1, -1), (1, 0), (1, 1), (0, 1))}
+    peaks = [place for place in peaks if place not in touching]
     if len(peaks) >= most:
         least = sorted((heat[p] for p in peaks), reverse=True)[most - 1]
         peaks = [p for p in peaks if heat[p] > least]
@@ -225,7 +227,11 @@ def test_the_zoos_contract_decodes():
     logits[0, 125, 80:] = logits[0, 119, :80] = 3  # on grass, under the sky
     place = np.mgrid[:side, :side].astype(np.float32)
     heat = np.exp(-((place[0] - 60) ** 2 + (place[1] - 50) ** 2) / 40)[None, None]
-    found = {"semantic_logits": logits, "centre_heatmap": heat, "offsets": np.stack([60 - place[0], 50 - place[1]])[None]}
+    found = {
+        "semantic_logits": logits,
+        "centre_heatmap": heat,
+        "offsets": np.stack([60 - place[0], 50 - place[1]])[None],
+    }
     result = decoded(own, found, (320, 320))
     assert [s.label for s in result.segments if s.is_thing] == ["horse"]
     assert {s.label for s in result.segments if not s.is_thing} == {"grass-merged", "sky-other-merged"}

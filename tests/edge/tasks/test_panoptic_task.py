@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from panoptic_scenes import THINGS, annotated_pair
 from scipy.special import softmax
 
 from edge.contract import Contract, Postprocess, Preprocess, TensorSpec
@@ -18,7 +19,6 @@ from edge.tasks import TASKS
 from edge.tasks import _maskwise as maskwise
 from edge.tasks.panoptic import Panoptic, Segment
 from edge.zoo import MODELS
-from panoptic_scenes import THINGS, annotated_pair
 
 # Written by scripts/record_panoptic.py: what panopticapi says of the pairs.
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "panoptic.json").read_text())["quality"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from edge.zoo._efficientnet_lite import CHANNELS, MEAN, SIDE, STD, _SameConv2d, build, pretrained_weights
+from edge.zoo._efficientnet_lite import CHANNELS, SIDE, _SameConv2d, build, normalised, pretrained_weights
 
 # ImageNet's numbers of what the sample photographs show: tabby, tiger cat, Egyptian cat, lynx; cup, espresso.
 SEEN = {"chelsea.png": {281, 282, 285, 287}, "coffee.png": {968, 967}}
@@ -51,9 +51,9 @@ def test_real_weights_see_what_is_there(photos):
             side = min(picture.size)
             left, top = (picture.width - side) // 2, (picture.height - side) // 2
             square = picture.convert("RGB").crop((left, top, left + side, top + side)).resize((SIDE, SIDE))
-        values = (np.asarray(square, np.float32) / 255 - MEAN) / STD
+        pixels = torch.from_numpy(np.array(square, np.float32) / 255).permute(2, 0, 1)[None]
         with torch.no_grad():
-            shares = network.classify(torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)[None]).softmax(1)[0]
+            shares = network.classify(normalised(pixels)).softmax(1)[0]
         assert int(shares.argmax()) in SEEN[path.name]
         assert float(shares[sorted(SEEN[path.name])].sum()) > 0.5
 

@@ -59,7 +59,7 @@ def head_of(name):
     if name.endswith("semantic"):
         return Predictor((72, 120, 960), semantic_branch(133))
     stacked = lambda wide, out: nn.Sequential(ConvNorm(wide, wide, 3), ConvNorm(wide, out, 3))  # noqa: E731
-    return Predictor((72, 120, 960), instance_branch({"center_": stacked}))
+    return Predictor((72, 120, 960), instance_branch(center_=stacked))
 
 
 @pytest.mark.parametrize("name", sorted(GOLDEN))
