@@ -13,6 +13,7 @@ from convert.frozen import FrozenGraph, graph_inputs
 from convert.program import Model
 from convert.source import build_module
 from edge.artifact import Source, file_digest
+from edge.codebooks import with_codebook
 from edge.contract import Contract
 from edge.errors import MissingError, UsageError
 from edge.store import fetch_file
@@ -39,7 +40,7 @@ def load(name: str, checkpoint: Path | None = None, *, random_weights: bool = Fa
     if checkpoint is not None:
         module = entry.network().eval()
         source = _load_weights(module, checkpoint, name, entry.licence, entry.unused_keys)
-        return Model(name, module, entry.contract, source)
+        return Model(name, module, _contract(entry, module), source)
     raise MissingError(f"{name} needs a checkpoint: pass --checkpoint with {entry.checkpoint_hint or 'its weights'}")
 
 
@@ -74,7 +75,15 @@ def _load_random(entry: ZooModel, network: Callable[[], nn.Module]) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         module = network().eval()
-    return Model(entry.name, module, entry.contract, Source(sha256="", origin=f"random weights, seed {_SEED}"))
+    source = Source(sha256="", origin=f"random weights, seed {_SEED}")
+    return Model(entry.name, module, _contract(entry, module), source)
+
+
+def _contract(entry: ZooModel, module: nn.Module) -> Contract:
+    """Return the model's contract, bound to the codebook among the weights if it has one."""
+    if not entry.codebook:
+        return entry.contract
+    return with_codebook(entry.contract, module.state_dict()[entry.codebook].numpy())
 
 
 def load_user(spec: str, checkpoint: Path | None = None, contract: Contract | None = None) -> Model:

@@ -63,6 +63,7 @@ class ZooModel:
     network: Callable[[], nn.Module] | None = None
     checkpoint_hint: str = ""  # where a user finds published weights for `network`
     unused_keys: tuple[str, ...] = ()  # how keys of the published file begin that `network` does without
+    codebook: str = ""  # the key of the code vectors that the decoder looks tokens up in
     limits: Mapping[str, Limits] = field(default_factory=lambda: DEFAULT_LIMITS)
     subject: Literal["", "person"] = ""  # what pictures must show for the result to mean something
     companion: str = ""  # the model that completes this one's task (a landmark model's detector)
