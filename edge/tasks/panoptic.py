@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge.contract import Contract
 from edge.errors import ContractError
-from edge.tasks import Frame, Image, Region, Tensors, task
+from edge.tasks import Frame, Image, Region, Tensors, _maskconver, task
 from edge.tasks._geometry import prepare
 from edge.tasks._maskwise import Merge, merge, rule_of
 from edge.tasks._overlay import palette, tint
@@ -68,7 +68,8 @@ class PanopticTask:
     """Segment a picture by queries: "class_logits" (1, L, classes + 1), the last for nothing, and "mask_logits".
 
     The decoder `mask-wise` merges the queries' masks in the order of their confidence; its settings are those of
-    `edge.tasks._maskwise.Rule`.
+    `edge.tasks._maskwise.Rule`. The decoder `mask-centres` takes "class_heatmap", "centre_embeddings" and
+    "pixel_embeddings", with the settings of `edge.tasks._maskconver.Rule`.
     """
 
     metric = "PQ"
@@ -84,9 +85,13 @@ class PanopticTask:
 
     def decode(self, outputs: Tensors, contract: Contract, frame: Frame) -> Panoptic:
         """Merge the masks at the picture's size; raises ContractError for outputs or settings that do not fit."""
-        rule = rule_of(contract)
-        merged = merge(outputs, contract, frame, rule)
-        return Panoptic(merged.ids, _segments(merged, contract.labels, rule.things))
+        if contract.postprocess is not None and contract.postprocess.decoder == _maskconver.DECODER:
+            centres = _maskconver.rule_of(contract)
+            merged, things = _maskconver.merge(outputs, contract, frame, centres), centres.things
+        else:
+            rule = rule_of(contract)
+            merged, things = merge(outputs, contract, frame, rule), rule.things
+        return Panoptic(merged.ids, _segments(merged, contract.labels, things))
 
     def compare(self, result: Panoptic, reference: Panoptic) -> float:
         """Return the panoptic quality of one picture."""
