@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge.contract import Contract
 from edge.errors import ContractError
-from edge.tasks import Frame, Image, Region, Tensors, task
+from edge.tasks import Frame, Image, Region, Tensors, _maskconver, task
 from edge.tasks._centre_grouping import DECODER as CENTRE_GROUPING
 from edge.tasks._centre_grouping import merge_centres
 from edge.tasks._geometry import prepare
@@ -77,7 +77,8 @@ class PanopticTask:
     The decoder `mask-wise` takes "class_logits" (1, L, classes + 1), the last for nothing, and "mask_logits"; it merges
     the queries' masks in the order of their confidence (settings: `edge.tasks._maskwise.Rule`). `centre-grouping` takes
     "semantic_logits" with a plane a class, "centre_heatmap" with one and "offsets" with two; it gives each pixel of a
-    thing to the centre that its offset leads to (settings: `edge.tasks._centre_grouping.Rule`).
+    thing to the centre that its offset leads to (settings: `edge.tasks._centre_grouping.Rule`). `mask-centres` takes
+    "class_heatmap", "centre_embeddings" and "pixel_embeddings" (settings: `edge.tasks._maskconver.Rule`).
     """
 
     metric = "PQ"
@@ -150,7 +151,12 @@ def _merge_masks(outputs: Tensors, contract: Contract, frame: Frame) -> Merge:
     return merge(outputs, contract, frame, rule_of(contract))
 
 
+def _merge_centre_masks(outputs: Tensors, contract: Contract, frame: Frame) -> Merge:
+    return _maskconver.merge(outputs, contract, frame, _maskconver.rule_of(contract))
+
+
 _DECODERS: Mapping[str, Callable[[Tensors, Contract, Frame], Merge]] = {
     "mask-wise": _merge_masks,
     CENTRE_GROUPING: merge_centres,
+    _maskconver.DECODER: _merge_centre_masks,
 }
