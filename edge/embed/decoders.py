@@ -28,6 +28,7 @@ DECODERS: Mapping[str, Decoder | None] = {
     "segmentation": Decoder("SegmentationTask", "Segmentation", "mask"),
     "panoptic": Decoder("PanopticTask", "Panoptic", "scene"),
     "detokenization": Decoder("DetokenizationTask", "", "pixels", fills=True),
+    "keypoints": None,  # the cores have no decoder for it: the outputs are the result
     "tensors": None,  # the outputs are the result
 }
 
