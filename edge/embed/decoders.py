@@ -29,6 +29,7 @@ DECODERS: Mapping[str, Decoder | None] = {
     "panoptic": Decoder("PanopticTask", "Panoptic", "scene"),
     "detokenization": Decoder("DetokenizationTask", "", "pixels", fills=True),
     "keypoints": None,  # the cores have no decoder for it: the outputs are the result
+    "person-instances": None,
     "tensors": None,  # the outputs are the result
 }
 

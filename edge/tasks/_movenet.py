@@ -21,7 +21,9 @@ _TORSO_REACH, _BODY_REACH = 1.9, 1.2  # half the crop's side, in distances of th
 Planes = NDArray[np.float32]
 
 
-def decode_person(heatmap: Planes, centre: Planes, regression: Planes, offset: Planes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def decode_person(
+    heatmap: Planes, centre: Planes, regression: Planes, offset: Planes
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the keypoints (17, 2), x then y in cells, and their scores (17,).
 
     `heatmap` (H, W, 17) and `centre` (H, W, 1) are logits, `regression` and `offset` (H, W, 34) are pairs of y, x in
@@ -31,7 +33,7 @@ def decode_person(heatmap: Planes, centre: Planes, regression: Planes, offset: P
     rows, columns = np.arange(height, dtype=np.float64)[:, None], np.arange(width, dtype=np.float64)
     near_middle = np.hypot(rows - height // 2, columns - width // 2) + _SOFTENING
     row, column = np.unravel_index(int(np.argmax(_known(sigmoid(centre[..., 0])) / near_middle)), (height, width))
-    expected = _known(regression[row, column].reshape(count, 2)) + (row, column)
+    expected = _known(regression[row, column].reshape(count, 2)) + np.array([row, column])
     scores = _known(sigmoid(heatmap))
     distance = np.hypot(rows[..., None] - expected[:, 0], columns[None, :, None] - expected[:, 1]) + _SOFTENING
     best = np.argmax((scores / distance).reshape(-1, count), axis=0)

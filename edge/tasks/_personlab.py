@@ -59,22 +59,23 @@ def fields_of(
 ) -> Fields:
     """Lay planes (H, W, 17), (H, W, 34) and twice (H, W, 32) out per cell; what is no number becomes 0."""
     height, width, count = probability.shape
-    vectors = [_finite(plane).reshape(height * width, 2, -1) for plane in (offset, *displacements)]
+    vectors = [finite(plane).reshape(height * width, 2, -1) for plane in (offset, *displacements)]
     return Fields(
         (height, width),
-        _finite(probability).reshape(height * width, count),
+        finite(probability).reshape(height * width, count),
         vectors[0],
         np.concatenate(vectors[1:], axis=2),
     )
 
 
-def _finite(values: NDArray[np.floating]) -> Floats:
+def finite(values: NDArray[np.floating]) -> Floats:
+    """Return the values with 0 for what is no number."""
     return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def decode(fields: Fields, rule: Rule) -> Instances:
     """Return everybody: seeds where the votes agree, from each of them the whole tree, then the greedy choice."""
-    seeds, kinds, scores = hough_seeds(fields, rule)
+    seeds, kinds, _ = hough_seeds(fields, rule)
     points = _walk(fields, rule, seeds, kinds)
     chosen = _choose(points, seeds, kinds, rule.nms_radius)
     return _score(fields, rule, points[chosen])
@@ -131,17 +132,17 @@ def _neighbourhood_maximum(grid: Floats) -> Floats:
     return np.asarray(np.maximum(np.maximum(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:]))
 
 
-def _cells(points: Floats, shape: tuple[int, int], stride: float) -> tuple[NDArray[np.intp], Floats]:
+def nearest_cells(points: Floats, shape: tuple[int, int], stride: float) -> tuple[NDArray[np.intp], Floats]:
     """Return the nearest cell of each point (N, 2), flat, and where it lies in pixels (N, 2)."""
     column = np.clip(np.rint(points[:, 0] / stride), 0, shape[1] - 1)
     row = np.clip(np.rint(points[:, 1] / stride), 0, shape[0] - 1)
     return (row * shape[1] + column).astype(np.intp), np.stack([column, row], axis=1) * stride
 
 
-def refine(fields: Fields, rule: Rule, points: Floats, kinds: NDArray[np.intp]) -> Floats:
-    """Move points (N, 2) of their kinds (N,) to where the short-range offsets of the nearest cells point."""
-    for _ in range(rule.refinements):
-        cell, place = _cells(points, fields.shape, rule.stride)
+def refine(fields: Fields, rule: Rule, points: Floats, kinds: NDArray[np.intp], *, times: int) -> Floats:
+    """Move points (N, 2) of their kinds (N,) so often to where the short-range offset of the nearest cell points."""
+    for _ in range(times):
+        cell, place = nearest_cells(points, fields.shape, rule.stride)
         points = place + fields.offset[cell, :, kinds][:, ::-1]
     return points
 
@@ -154,10 +155,10 @@ def _walk(fields: Fields, rule: Rule, seeds: Floats, kinds: NDArray[np.intp]) ->
     for level in range(1, LEVELS + 1):
         person, step = np.nonzero(levels == level)
         root = kinds[person]
-        cell, place = _cells(points[person, WALKS.source[root, step]], fields.shape, rule.stride)
+        cell, place = nearest_cells(points[person, WALKS.source[root, step]], fields.shape, rule.stride)
         target = WALKS.target[root, step]
         moved = place + fields.displacement[cell, :, WALKS.edge[root, step]][:, ::-1]
-        points[person, target] = refine(fields, rule, moved, target)
+        points[person, target] = refine(fields, rule, moved, target, times=rule.refinements)
     return points
 
 

@@ -30,7 +30,7 @@ class KeypointTask(MeanOverPictures):
     The decoder `personlab` finds several people from the outputs `heatmap` (17 planes of logits), `offset` (34, y
     before x), `displacement_fwd` and `displacement_bwd` (32 each); its settings are those of
     `edge.tasks._personlab.Rule`. The decoder `movenet` finds one person from `heatmap` (17 logits), `center` (1 logit),
-    `regression` and `offset` (34 each, y and x in turn); its setting is `score_threshold`, of the keypoints' mean score.
+    `regression` and `offset` (34 each, y and x in turn); its setting is `score_threshold`, of the mean score.
     """
 
     metric = "OKS"
@@ -100,11 +100,7 @@ def personlab(outputs: Tensors, contract: Contract, frame: Frame) -> People:
 def into_picture(found: Instances, frame: Frame) -> People:
     """Return decoded people in the picture's coordinates."""
     points = transform(frame.matrix, found.points)
-    return People(
-        tuple(
-            Person(float(total), points[i], found.scores[i]) for i, total in enumerate(found.totals)
-        )
-    )
+    return People(tuple(Person(float(total), points[i], found.scores[i]) for i, total in enumerate(found.totals)))
 
 
 def _movenet(outputs: Tensors, contract: Contract, frame: Frame) -> People:

@@ -36,6 +36,13 @@ class _Separable(nn.Module):
         return F.relu6(self.pointwise(F.relu6(self.depthwise(x))))
 
 
+def _rare(head: nn.Conv2d) -> nn.Conv2d:
+    """Begin a head of logits at a probability of 0.01, as little of a picture is a keypoint (arXiv:1708.02002, 4.1)."""
+    if head.bias is not None:
+        nn.init.constant_(head.bias, -4.6)
+    return head
+
+
 class PoseNet(nn.Module):
     """Give PersonLab's planes for (N, 3, 16 k + 1, 16 m + 1) pictures in −1…1, each (N, planes, k + 1, m + 1).
 
@@ -52,7 +59,7 @@ class PoseNet(nn.Module):
         self.features = nn.Sequential()
         for name, block in blocks.items():
             self.features.add_module(name, block)
-        self.heatmap = nn.Conv2d(channels[-1], KEYPOINTS, 1)
+        self.heatmap = _rare(nn.Conv2d(channels[-1], KEYPOINTS, 1))
         self.offset = nn.Conv2d(channels[-1], 2 * KEYPOINTS, 1)
         self.displacement_fwd = nn.Conv2d(channels[-1], 2 * EDGES, 1)
         self.displacement_bwd = nn.Conv2d(channels[-1], 2 * EDGES, 1)
@@ -79,7 +86,7 @@ class PersonLab(PoseNet):
     def __init__(self, width: float = 0.75) -> None:
         super().__init__(width)
         self.long_offset = nn.Conv2d(self.heatmap.in_channels, 2 * KEYPOINTS, 1)
-        self.mask = nn.Conv2d(self.heatmap.in_channels, 1, 1)
+        self.mask = _rare(nn.Conv2d(self.heatmap.in_channels, 1, 1))
 
     def heads(self, features: Tensor) -> dict[str, Tensor]:
         """Return the planes that poses and instances are decoded from."""

@@ -39,9 +39,7 @@ def _key(name: str) -> str:
 def pose_planes() -> tuple[TensorSpec, ...]:
     """Return the outputs that poses are decoded from."""
     planes = {"heatmap": 17, "offset": 34, "displacement_fwd": 32, "displacement_bwd": 32}
-    return tuple(
-        TensorSpec(name=name, shape=(1, count, _GRID, _GRID), layout="NCHW") for name, count in planes.items()
-    )
+    return tuple(TensorSpec(name=name, shape=(1, count, _GRID, _GRID), layout="NCHW") for name, count in planes.items())
 
 
 @model

@@ -25,8 +25,8 @@ def import_tfjs(
     parameters. Raises InputError for files that cannot be read or contradict each other, and ContractError that lists
     every unsupported operator by name and count.
     """
-    from convert.importers.tflite.importer import assemble
     from convert.importers.tfjs.translate import translate
+    from convert.importers.tflite.importer import assemble
 
     topology, weights = Path(topology), Path(weights)
     return assemble(topology, translate(topology, weights, inputs, tuple(outputs)))

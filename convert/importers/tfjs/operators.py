@@ -62,9 +62,7 @@ def _convolution(draft: Draft, weights: Array, channels: int, kind: str) -> Made
         raise Malformed(f"node {node.name} convolves {list(draft.shapes[0])} by strides {list(strides)}")
     batch, *size, _ = draft.shapes[0]
     kernel = weights.shape[1:3]
-    out = [
-        _out(size[i], (kernel[i] - 1) * dilations[i + 1] + 1, strides[i + 1], node.text("padding")) for i in (0, 1)
-    ]
+    out = [_out(size[i], (kernel[i] - 1) * dilations[i + 1] + 1, strides[i + 1], node.text("padding")) for i in (0, 1)]
     options = SimpleNamespace(
         padding=_PADDINGS[node.text("padding")],
         strideH=strides[1],
@@ -88,7 +86,7 @@ def conv_2d(draft: Draft) -> Made:
 
 
 def depthwise(draft: Draft) -> Made:
-    """Translate a depthwise convolution; (rows, columns, in, multiplier) becomes (1, rows, columns, in · multiplier)."""
+    """Translate a depthwise convolution; weights (rows, columns, in, multiplier) lose their last axis."""
     stored = draft.constant(1)
     channels = stored.shape[2] * stored.shape[3]
     weights = stored.reshape(1, *stored.shape[:2], channels)
