@@ -75,7 +75,7 @@ class PersonInstanceTask(MeanOverPictures):
                 f"must be {[*fields.shape, 2 * len(KEYPOINT_NAMES)]} and {[*fields.shape, 1]} (rows, columns, planes)"
             )
         found = decode(fields, rule)
-        likely = sigmoid(finite(mask[..., 0]))
+        likely = finite(sigmoid(mask[..., 0]))
         threshold = number(contract, "mask_threshold", 0.5)
         vectors = finite(long_offset).reshape(likely.size, 2, -1)
         maps = distance_maps(fields, vectors, likely >= threshold, found, rule)

@@ -11,7 +11,7 @@ import numpy as np
 from convert.importers.tfjs.operators import OPERATORS, Draft, Refused
 from convert.importers.tfjs.reader import Array, GraphModel, Malformed, Node, read_graph_model
 from convert.importers.tflite.records import GraphRecord, OperatorRecord, TensorRecord
-from edge.errors import ContractError, InputError
+from edge.errors import ContractError, EdgeError, InputError
 
 _TYPES = {"f": "FLOAT32", "i": "INT32", "u": "UINT8", "b": "BOOL"}
 Shapes = Mapping[str, tuple[int, ...]]
@@ -24,11 +24,16 @@ def translate(topology: Path, weights: Path, inputs: Shapes, outputs: tuple[str,
     translation.
     """
     model = read_graph_model(topology, weights)
-    translator = _Translator(topology, model, inputs or _placeholders(topology, model))
     try:
+        translator = _Translator(topology, model, inputs or _placeholders(topology, model))
         return translator.run(outputs or model.outputs)
-    except Malformed as error:
-        raise InputError(f"{topology}: {error}; fetch the model again") from error
+    except EdgeError:
+        raise
+    except Exception as error:  # a damaged file may hold anything as an attribute
+        reason = str(error).strip().split("\n", 1)[0]
+        raise InputError(
+            f"{topology}: damaged graph ({type(error).__name__}: {reason}); fetch the model again"
+        ) from error
 
 
 def _placeholders(topology: Path, model: GraphModel) -> dict[str, tuple[int, ...]]:

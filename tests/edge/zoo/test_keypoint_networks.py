@@ -8,6 +8,7 @@ import pytest
 import torch
 from filled import fill, picture
 
+from convert.export import flatten
 from convert.load import load
 from convert.prepare import run_eager
 from edge.errors import CheckpointError, UsageError
@@ -148,3 +149,12 @@ def test_several_astronauts_are_several_people(photos):
     assert len(found.items) == 2
     noses = sorted(person.keypoints[0, 0] for person in found.items)
     assert noses[0] + noses[1] == pytest.approx(383, abs=12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_contract_fits_its_network(name):
+    model = load(name)
+    shapes = [spec.shape for spec in model.contract.outputs]
+    outputs = flatten(model.module(torch.zeros(model.contract.inputs[0].shape)))
+    assert [tuple(tensor.shape) for tensor in outputs] == shapes
