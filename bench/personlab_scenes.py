@@ -102,10 +102,11 @@ def outlines(scene: Scene, owner: NDArray[np.intp]) -> dict[str, NDArray[np.floa
 
 def _nearest(scene: Scene) -> tuple[NDArray[np.intp], Floats]:
     """Return per cell and kind of keypoint the person whose one is nearest, and how far it is: (cells, 17) each."""
-    count = len(scene.cells)
+    x, y = scene.cells.T
+    count = len(x)
     near, distance = np.zeros((count, KEYPOINTS), np.intp), np.full((count, KEYPOINTS), np.inf)
     for i, person in enumerate(scene.points):
-        found = np.linalg.norm(scene.cells[:, None] - person[None], axis=-1)
+        found = np.hypot(x[:, None] - person[:, 0], y[:, None] - person[:, 1])
         closer = found < distance
         near[closer], distance[closer] = i, found[closer]
     return near, distance

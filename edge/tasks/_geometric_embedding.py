@@ -39,12 +39,13 @@ def distances(expected: Floats, people: Instances) -> Floats:
     D_j(x) = Σ_k p_jk · ‖G_k(x) − y_jk‖ / (λ_j · Σ_k p_jk), with p the keypoint's score and λ the square root of the
     area of the box around the person's keypoints.
     """
-    if not len(people.points):
-        return np.zeros((0, len(expected)))
-    far = np.linalg.norm(expected[None] - people.points[:, None], axis=-1)  # (N, M, 17)
+    x, y = expected[..., 0], expected[..., 1]
+    found = np.zeros((len(people.points), len(expected)))
     weights = people.scores + 1e-9
-    mean = (far * weights[:, None]).sum(axis=-1) / weights.sum(axis=-1)[:, None]
-    return np.asarray(mean / _sizes(people)[:, None])
+    weights /= (weights.sum(axis=1) * _sizes(people))[:, None]
+    for i, points in enumerate(people.points):  # one by one: all at once would be N · M · 17 values several times
+        found[i] = np.hypot(x - points[:, 0], y - points[:, 1]) @ weights[i]
+    return found
 
 
 def _sizes(people: Instances) -> Floats:

@@ -77,7 +77,7 @@ def merge(outputs: Tensors, contract: Contract, frame: Frame, rule: Rule) -> Mer
     A picture that is larger than the model's input is merged at the input's size; its pixels take the nearest segment.
     """
     picture_hw = frame.image_hw
-    frame = _bounded(frame)
+    frame = bounded(frame)
     ids = np.zeros(frame.image_hw[0] * frame.image_hw[1], np.uint16)
     stuff: dict[int, int] = {}
     kept: list[_Mask] = []
@@ -96,7 +96,7 @@ def merge(outputs: Tensors, contract: Contract, frame: Frame, rule: Rule) -> Mer
     return Merge(whole, tuple(mask.category for mask in kept), tuple(mask.score for mask in kept))
 
 
-def _bounded(frame: Frame) -> Frame:
+def bounded(frame: Frame) -> Frame:
     """Return the frame of a picture whose longer side is at most the model's: its masks show nothing finer."""
     scale = max(frame.tensor_hw) / max(frame.image_hw)
     if scale >= 1:

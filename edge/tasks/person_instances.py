@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from edge.contract import Contract
 from edge.errors import ContractError
-from edge.images import warp_plane
+from edge.images import warp_nearest, warp_plane
 from edge.tasks import Frame, Image, MeanOverPictures, Region, Tensors, task, worst
 from edge.tasks._geometric_embedding import distance_maps
 from edge.tasks._geometry import invert, planes, prepare, sigmoid
+from edge.tasks._maskwise import bounded
 from edge.tasks._overlay import palette, tint
 from edge.tasks._people import KEYPOINT_NAMES, People
 from edge.tasks._personlab import decode, finite
@@ -64,7 +65,10 @@ class PersonInstanceTask(MeanOverPictures):
         return prepare(image, contract, region)
 
     def decode(self, outputs: Tensors, contract: Contract, frame: Frame) -> PersonInstances:
-        """Find everybody's pose, then each pixel's person; raises ContractError for outputs that do not fit."""
+        """Find everybody's pose, then each pixel's person; raises ContractError for outputs that do not fit.
+
+        Pixels of a picture that is larger than the input take the person of the nearest one at the input's size.
+        """
         if contract.postprocess is None or contract.postprocess.decoder != _DECODER:
             raise ContractError(f"person-instances needs the decoder {_DECODER} in postprocess")
         fields, rule = personlab_fields(outputs, contract), personlab_rule(contract)
@@ -79,15 +83,13 @@ class PersonInstanceTask(MeanOverPictures):
         threshold = number(contract, "mask_threshold", 0.5)
         vectors = finite(long_offset).reshape(likely.size, 2, -1)
         maps = distance_maps(fields, vectors, likely >= threshold, found, rule)
-        to_cells = invert(frame.matrix) / rule.stride
-        ids = np.zeros(frame.image_hw, np.uint16)
-        nearest = np.full(frame.image_hw, number(contract, "embedding_threshold", 0.25), np.float32)
-        for i, distance in enumerate(maps, start=1):
-            here = warp_plane(distance, to_cells, frame.image_hw)
-            ids[here < nearest] = i
-            np.minimum(nearest, here, out=nearest)
-        ids[warp_plane(likely, to_cells, frame.image_hw) < threshold] = 0
-        return PersonInstances(ids, into_picture(found, frame))
+        small = bounded(frame)
+        to_cells = invert(small.matrix) / rule.stride
+        ids = _nearest(maps, to_cells, small.image_hw, number(contract, "embedding_threshold", 0.25))
+        ids[warp_plane(likely, to_cells, small.image_hw) < threshold] = 0
+        shrink = np.diag(np.divide(small.image_hw[::-1], frame.image_hw[::-1]))
+        whole = warp_nearest(ids, np.column_stack([shrink, (0.0, 0.0)]), frame.image_hw)
+        return PersonInstances(whole, into_picture(found, frame))
 
     def compare(self, result: PersonInstances, reference: PersonInstances) -> float:
         """Return the mean IoU over the best pairing of people, 0 for whom only one side has; 1 if neither has any."""
@@ -111,6 +113,19 @@ class PersonInstanceTask(MeanOverPictures):
         for i, colour in enumerate(colours[1:], start=1):
             drawn = tint(drawn, colour, (result.ids == i).astype(np.float32), strength=0.5)
         return draw_people(drawn, result.people)
+
+
+def _nearest(
+    maps: NDArray[np.float64], to_cells: NDArray[np.float64], image_hw: tuple[int, int], limit: float
+) -> NDArray[np.uint16]:
+    """Return the person (H, W) whose distance map (N, rows, columns) is lowest at each pixel; 0 where none is below."""
+    ids = np.zeros(image_hw, np.uint16)
+    nearest = np.full(image_hw, limit, np.float32)
+    for i, distance in enumerate(maps, start=1):
+        here = warp_plane(distance, to_cells, image_hw)
+        ids[here < nearest] = i
+        np.minimum(nearest, here, out=nearest)
+    return ids
 
 
 def _overlaps(result: PersonInstances, reference: PersonInstances) -> NDArray[np.float64]:

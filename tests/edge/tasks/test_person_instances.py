@@ -132,9 +132,8 @@ def test_values_that_are_no_numbers_belong_to_nobody(value):
 def test_a_hundred_people():
     scene = crowd(100, (97, 129), np.random.default_rng(0))
     owner = owners(scene)
-    specs = tuple(
-        TensorSpec(name=name, shape=array.shape, layout="NCHW") for name, array in outputs_of(scene, owner).items()
-    )
+    planes_ = outputs_of(scene, owner)
+    specs = tuple(TensorSpec(name=name, shape=array.shape, layout="NCHW") for name, array in planes_.items())
     size = 96 * 16 + 1, 128 * 16 + 1
     contract = Contract(
         inputs=(TensorSpec(name="image", shape=(1, 3, *size), layout="NCHW"),),
@@ -144,12 +143,22 @@ def test_a_hundred_people():
         postprocess=Postprocess(decoder="personlab-instances"),
     )
     matrix = np.array([[0.25, 0.0, 0.0], [0.0, 0.25, 0.0]])  # a picture of a quarter of the size
-    result = TASK.decode(outputs_of(scene, owner), contract, Frame((385, 513), size, matrix))
+    result = TASK.decode(planes_, contract, Frame((385, 513), size, matrix))
     assert len(result.people.items) == 100
     ids = result.ids[::4, ::4]
     found = np.stack([person.keypoints for person in result.people.items]) * 4
     numbers = np.array([0, *(int(np.abs(found - person).max(axis=(1, 2)).argmin()) + 1 for person in scene.points)])
     np.testing.assert_array_equal(ids, numbers[owner])
+
+
+def test_a_large_picture_is_segmented_at_the_inputs_size():
+    scene = crowd(2, GRID, np.random.default_rng(1))
+    found = outputs_of(scene, owners(scene))
+    small = TASK.decode(found, CONTRACT, WHOLE)
+    matrix = np.array([[4.0, 0.0, 0.0], [0.0, 4.0, 0.0]])
+    large = TASK.decode(found, CONTRACT, Frame((4 * SIDE, 4 * SIDE), (SIDE, SIDE), matrix))
+    np.testing.assert_array_equal(large.ids[::4, ::4], small.ids)
+    np.testing.assert_allclose(large.people.items[0].keypoints, 4 * small.people.items[0].keypoints)
 
 
 def test_what_does_not_fit_is_refused():
