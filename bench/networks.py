@@ -30,7 +30,7 @@ STEPS, BATCH, SIDE, LEARNING_RATE = 220, 4, 192, 3e-3
 def trained_network(name: str, photos: Sequence[Path], *, steps: int = STEPS) -> nn.Module:
     """Return a zoo network in eval mode that segments the photographs; those not named in CLASSES show people."""
     entry = MODELS[name]
-    if entry.network is None:
+    if entry.files or entry.network is None:
         raise ValueError(f"{name} has weights of its own")
     torch.manual_seed(0)
     network = entry.network().train()

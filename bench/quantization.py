@@ -61,7 +61,7 @@ def _deploy(name: str, options: argparse.Namespace) -> bool:
     for precision in options.precisions:
         command += ["--precision", precision]
     command += ["--calibration", str(chosen.calibration[0].parent), "--evaluate", "--max-drop", "1%"]
-    if MODELS[name].network is not None:
+    if not MODELS[name].files:
         command += ["--checkpoint", str(_trained(name, options.out))]
     print(f"== {name}", flush=True)
     done = subprocess.run(command)

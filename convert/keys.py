@@ -82,8 +82,8 @@ def _model_parts(request: ModelRequest) -> list[str]:
         return [file_digest(existing(Path(request.model)))]
     entry = MODELS[request.model]
     companion = MODELS[entry.companion] if entry.companion else None
-    graphs = [model.graph.sha256 for model in (entry, companion) if model is not None and model.graph is not None]
-    return [msgspec.json.encode(entry.contract).decode(), *graphs]
+    files = [file.sha256 for model in (entry, companion) if model is not None for file in model.files]
+    return [msgspec.json.encode(entry.contract).decode(), *files]
 
 
 def _sources(folder: Path) -> list[Path]:

@@ -16,8 +16,8 @@ from edge.artifact import Source, file_digest
 from edge.codebooks import with_codebook
 from edge.contract import Contract
 from edge.errors import MissingError, UsageError
-from edge.store import fetch_file
-from edge.zoo import MODELS, WeightsFile, ZooModel
+from edge.store import cached_path, fetch_file
+from edge.zoo import MODELS, TfjsGraph, WeightsFile, ZooModel
 
 _SEED = 0
 
@@ -31,7 +31,7 @@ def load(name: str, checkpoint: Path | None = None, *, random_weights: bool = Fa
     entry = MODELS[name]
     if checkpoint is not None and random_weights:
         raise UsageError(f"{name}: a checkpoint and random weights exclude each other; pass one of them")
-    if entry.graph is not None:
+    if entry.graph is not None and (entry.network is None or not (checkpoint or random_weights)):
         return _load_graph(entry, entry.graph, checkpoint, random_weights=random_weights)
     if entry.network is None:
         raise UsageError(f"{name} is defined with neither a graph nor a network")
@@ -44,18 +44,38 @@ def load(name: str, checkpoint: Path | None = None, *, random_weights: bool = Fa
     raise MissingError(f"{name} needs a checkpoint: pass --checkpoint with {entry.checkpoint_hint or 'its weights'}")
 
 
-def _load_graph(entry: ZooModel, graph: WeightsFile, checkpoint: Path | None, *, random_weights: bool) -> Model:
-    from convert.importers.tflite import import_tflite
-
+def _load_graph(
+    entry: ZooModel, graph: WeightsFile | TfjsGraph, checkpoint: Path | None, *, random_weights: bool
+) -> Model:
     if random_weights:
         raise UsageError(f"{entry.name} has published weights; leave the random ones out")
-    module = import_tflite(fetch_file(graph)).module
+    module = _import(graph)
+    if entry.network is not None:
+        module = _filled(entry, entry.network(), module)
     if checkpoint is not None:
         source = _load_weights(module, checkpoint, entry.name, entry.licence)
     else:
-        first = graph.sources[0]
-        source = Source(sha256=graph.sha256, licence=graph.licence, origin=f"{first.package} {first.version}")
+        file = entry.files[-1]  # the one that holds the weights
+        first = file.sources[0]
+        source = Source(sha256=file.sha256, licence=file.licence, origin=f"{first.package} {first.version}")
     return Model(entry.name, module.eval(), entry.contract, source)
+
+
+def _import(graph: WeightsFile | TfjsGraph) -> nn.Module:
+    from convert.importers.tfjs import import_tfjs
+    from convert.importers.tflite import import_tflite
+
+    if isinstance(graph, TfjsGraph):
+        paths = fetch_file(graph.topology), fetch_file(graph.weights)
+        return import_tfjs(*paths, inputs=graph.inputs, outputs=graph.outputs).module
+    return import_tflite(fetch_file(graph)).module
+
+
+def _filled(entry: ZooModel, network: nn.Module, imported: nn.Module) -> nn.Module:
+    """Return the network with the parameters of an imported graph, renamed."""
+    state = {entry.key(name): tensor for name, tensor in imported.state_dict().items()}
+    load_strict(network, state, path=cached_path(entry.files[-1]), expected=entry.name)
+    return network
 
 
 def _load_weights(

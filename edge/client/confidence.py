@@ -12,6 +12,7 @@ from edge.client.answers import Answer
 from edge.contract import Contract
 from edge.errors import ContractError
 from edge.tasks._geometry import planes
+from edge.tasks.keypoints import People
 from edge.tasks.pose import Detections, Pose
 from edge.tasks.segmentation import Segmentation, decoder_of
 
@@ -21,11 +22,11 @@ Confidence = Callable[[Answer], float]
 def confidence_for(contract: Contract) -> Confidence:
     """Return the task's measure.
 
-    Poses: the probability that a person is there. Detections: the best one's score, 0 without any, so that every
-    picture without a person is asked about again. Segmentation: the mean over pixels of the likeliest class's
-    probability. Raises ContractError for tasks and decoders that say nothing of their certainty.
+    Poses: the probability that a person is there. Detections and keypoints: the best person's score, 0 without any,
+    so that every picture without a person is asked about again. Segmentation: the mean over pixels of the likeliest
+    class's probability. Raises ContractError for tasks and decoders that say nothing of their certainty.
     """
-    if contract.task in ("pose-landmarks", "pose-detection"):
+    if contract.task in ("pose-landmarks", "pose-detection", "keypoints"):
         return _score
     if contract.task == "segmentation" and decoder_of(contract) in ("probability", "logits", "argmax"):
         return lambda answer: _mean_probability(answer, contract)
@@ -37,7 +38,7 @@ def confidence_for(contract: Contract) -> Confidence:
 def _score(answer: Answer) -> float:
     if isinstance(answer.result, Pose):
         return float(answer.result.score)
-    if isinstance(answer.result, Detections):
+    if isinstance(answer.result, (Detections, People)):
         return max((float(item.score) for item in answer.result.items), default=0.0)
     raise ContractError("only answers to pictures have a score; give the cascade a confidence function")
 

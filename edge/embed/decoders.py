@@ -31,6 +31,8 @@ DECODERS: Mapping[str, Decoder | None] = {
     "panoptic": Decoder("PanopticTask", "Panoptic", "scene", knows=("mask-wise",)),
     "tokenization": None,  # ids, or latents whose codebook is beside the model: TokenizerDemo takes ids
     "detokenization": Decoder("DetokenizationTask", "", "pixels", fills=True),
+    "keypoints": None,  # the cores have no decoder for it: the outputs are the result
+    "person-instances": None,
     "tensors": None,  # the outputs are the result
 }
 

@@ -60,8 +60,9 @@ def _settled(model: ModelConfig, config: ServerConfig, say: Say) -> ModelConfig:
 
 def _settled_by_name(model: ModelConfig, config: ServerConfig, say: Say) -> ModelConfig:
     entry = MODELS[model.source]
-    if entry.graph is not None:
-        fetch_file(entry.graph)
+    if entry.files and not model.checkpoint and model.weights != "random":
+        for file in entry.files:
+            fetch_file(file)
         return model
     if model.checkpoint:
         if not Path(model.checkpoint).is_file():

@@ -13,6 +13,7 @@ from edge.tasks import Image
 from edge.tasks._detection import Detections
 from edge.tasks._landmarks import LANDMARK_NAMES, Pose
 from edge.tasks._overlay import supersampling, tint
+from edge.tasks._people import BONES, FACE_BONES, FACE_POINTS, KEYPOINT_NAMES, People
 
 LEFT, RIGHT, MIDDLE = (255, 138, 48), (38, 190, 255), (244, 244, 248)  # the person's own left is warm
 _RIM = (16, 18, 28, 150)
@@ -42,7 +43,7 @@ def draw_pose(image: Image, pose: Pose) -> Image:
     if not pose.found:
         return image.copy()
     tinted = image if pose.mask is None else tint(image, np.array(_MASK), pose.mask)
-    layer = _Layer(tinted, _stroke(image, pose))
+    layer = _Layer(tinted, _stroke(image, pose.points))
     index = {name: i for i, name in enumerate(LANDMARK_NAMES)}
     seen = pose.visibility >= _LEAST_VISIBLE
     bones = [(index[a], index[b], i >= len(_BONES) - _FACE_BONES) for i, (a, b) in enumerate(_BONES)]
@@ -71,9 +72,26 @@ def draw_detections(image: Image, result: Detections) -> Image:
     return layer.result()
 
 
-def _stroke(image: Image, pose: Pose) -> float:
+def draw_people(image: Image, people: People) -> Image:
+    """Return the picture with the skeleton of everybody's keypoints that count."""
+    seen = [person.keypoints[person.seen] for person in people.items if person.seen.any()]
+    layer = _Layer(image, min((_stroke(image, points) for points in seen), default=1.0))
+    for person in people.items:
+        bones = [(bone, i >= len(BONES) - FACE_BONES) for i, bone in enumerate(BONES) if person.seen[list(bone)].all()]
+        for rim in (True, False):  # all rims below all bones
+            for (a, b), fine in bones:
+                colour = _RIM if rim else (*_side(KEYPOINT_NAMES[a], KEYPOINT_NAMES[b]), 255)
+                width = (0.5 if fine else 1.0) + (0.45 if rim else 0.0)
+                layer.line(person.keypoints[a], person.keypoints[b], width, colour)
+        for i in np.flatnonzero(person.seen):
+            side = _side(KEYPOINT_NAMES[i], KEYPOINT_NAMES[i])
+            layer.dot(person.keypoints[i], 0.55 if i < FACE_POINTS else 1.0, (*side, 255))
+    return layer.result()
+
+
+def _stroke(image: Image, points: NDArray[Any]) -> float:
     """Return the bones' width in pixels: a share of the person's size, within a share of the picture's."""
-    person = float(np.ptp(pose.points[:, :2], axis=0).max())
+    person = float(np.ptp(points[:, :2], axis=0).max())
     diagonal = float(np.hypot(*image.shape[:2]))
     return float(np.clip(0.014 * person, 0.003 * diagonal, 0.010 * diagonal))
 

@@ -25,6 +25,7 @@ from edge.tasks._detection import (
 )
 from edge.tasks._geometry import invert, output, planes, prepare, sigmoid, transform
 from edge.tasks._landmarks import LANDMARK_NAMES, Pose, nobody, pixel_error, pose_oks, refine_on_heatmap
+from edge.tasks._settings import number
 from edge.tasks._skeleton import draw_detections, draw_pose
 from edge.tasks._tracking import RegionTracker
 
@@ -65,11 +66,11 @@ class PoseDetection(MeanOverPictures):
                 f"boxes {list(boxes.shape)} and {scores.size} scores do not fit the {len(anchors)} anchors of the "
                 f"strides and anchors_per_cell in postprocess.settings"
             )
-        likely = scores >= _number(contract, "score_threshold", 0.5)
+        likely = scores >= number(contract, "score_threshold", 0.5)
         likely &= np.isfinite(boxes[0]).all(axis=1)  # a box that holds no numbers is nobody
-        scale = _number(contract, "scale", float(frame.tensor_hw[1]))
+        scale = number(contract, "scale", float(frame.tensor_hw[1]))
         found, keypoints = decode_boxes(boxes[0][likely], anchors[likely], scale)
-        merged = weighted_suppression(found, keypoints, scores[likely], _number(contract, "iou_threshold", 0.3))
+        merged = weighted_suppression(found, keypoints, scores[likely], number(contract, "iou_threshold", 0.3))
         return Detections(tuple(_into_picture(item, frame) for item in merged))
 
     def region(self, detection: Detection) -> Region:
@@ -214,13 +215,6 @@ def _mask(logits: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
 
 def _settings(contract: Contract) -> dict[str, float | int | str | list[float]]:
     return contract.postprocess.settings if contract.postprocess else {}
-
-
-def _number(contract: Contract, name: str, default: float) -> float:
-    value = _settings(contract).get(name, default)
-    if isinstance(value, (int, float)):
-        return float(value)
-    raise ContractError(f"postprocess.settings.{name} is {value!r}; it must be a number")
 
 
 def _numbers(contract: Contract, name: str, default: Sequence[float]) -> Sequence[float]:

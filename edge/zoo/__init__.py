@@ -52,19 +52,34 @@ TOKEN_IDS: Mapping[str, Limits] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TfjsGraph:
+    """A TensorFlow.js graph model in two files, and between which of its tensors it is taken.
+
+    Without `inputs` (shapes by tensor name, in the file's axis order) and `outputs` (tensor names) it is taken whole.
+    """
+
+    topology: WeightsFile
+    weights: WeightsFile
+    inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ZooModel:
     """Describe a model: its contract, where its weights come from and what builds it.
 
-    `graph` is a `.tflite` file that holds graph and weights; `network` builds a module whose weights a
-    checkpoint brings. Exactly one of them is set.
+    `graph` is a published file that holds graph and weights; `network` builds a module whose weights a checkpoint
+    brings. One of them is set, or both: then `network` takes the graph's parameters under the names that `key` makes
+    of theirs, unless a checkpoint is given.
     """
 
     name: str
     summary: str
     contract: Contract
     licence: str
-    graph: WeightsFile | None = None
+    graph: WeightsFile | TfjsGraph | None = None
     network: Callable[[], nn.Module] | None = None
+    key: Callable[[str], str] = str  # a parameter's name in `graph` to its name in `network`
     checkpoint_hint: str = ""  # where a user finds published weights for `network`
     unused_keys: tuple[str, ...] = ()  # how keys of the published file begin that `network` does without
     codebook: str = ""  # the key of the code vectors that the decoder looks tokens up in
@@ -72,6 +87,13 @@ class ZooModel:
     subject: Literal["", "person"] = ""  # what pictures must show for the result to mean something
     companion: str = ""  # the model that completes this one's task (a landmark model's detector)
     runs: Literal["device", "server"] = "device"  # where it is meant to; nothing is forbidden by it
+
+    @property
+    def files(self) -> tuple[WeightsFile, ...]:
+        """Return the published files that the weights come from; none where a checkpoint brings them."""
+        if self.graph is None:
+            return ()
+        return (self.graph.topology, self.graph.weights) if isinstance(self.graph, TfjsGraph) else (self.graph,)
 
 
 MODELS: Registry[ZooModel] = Registry("model", "edge.zoo", command="edge models")

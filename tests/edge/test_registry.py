@@ -27,13 +27,14 @@ def test_registries_find_their_files(registry):
 @pytest.mark.parametrize("name", list(MODELS))
 def test_a_model_is_complete(name):
     model = MODELS[name]
-    assert (model.graph is None) != (model.network is None)
+    assert model.graph or model.network
     assert model.contract.task in TASKS
     assert model.contract.outputs
     assert model.summary
     assert model.licence
     assert not model.companion or model.companion in MODELS
-    assert model.graph or model.checkpoint_hint
+    assert bool(model.files) == (model.graph is not None)
+    assert model.files or model.checkpoint_hint
 
 
 @pytest.mark.parametrize("name", list(TARGETS))

@@ -29,7 +29,11 @@ MAX_FOLDED = 1 << 26  # elements of one constant computed at import
 
 def build(path: Path) -> ImportedGraph:
     """Do what `import_tflite` says."""
-    record = read_graph(path)
+    return assemble(path, read_graph(path))
+
+
+def assemble(path: Path, record: GraphRecord) -> ImportedGraph:
+    """Build the module of a graph that was read from `path`, as `import_tflite` describes it."""
     _check_supported(path, record)
     try:
         imported = _Importer(path, record).run()
@@ -38,7 +42,7 @@ def build(path: Path) -> ImportedGraph:
         raise
     except Exception as error:  # a damaged file may ask any operator for anything
         reason = str(error).strip().split("\n", 1)[0]
-        raise InputError(f"{path}: damaged .tflite file ({reason}); convert or download it again") from error
+        raise InputError(f"{path}: damaged {path.suffix} file ({reason}); convert or download it again") from error
     return imported
 
 
