@@ -28,7 +28,8 @@ DECODERS: Mapping[str, Decoder | None] = {
     "segmentation": Decoder("SegmentationTask", "Segmentation", "mask"),
     "panoptic": Decoder("PanopticTask", "Panoptic", "scene"),
     "detokenization": Decoder("DetokenizationTask", "", "pixels", fills=True),
-    "tensors": None,  # the outputs are the result
+    "pose-embedding": None,  # the outputs are the result
+    "tensors": None,
 }
 
 
