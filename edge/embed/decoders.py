@@ -33,6 +33,7 @@ DECODERS: Mapping[str, Decoder | None] = {
     "detokenization": Decoder("DetokenizationTask", "", "pixels", fills=True),
     "keypoints": None,  # the cores have no decoder for it: the outputs are the result
     "person-instances": None,
+    "pose-embedding": None,
     "tensors": None,  # the outputs are the result
 }
 
