@@ -127,7 +127,7 @@ def read_coco_people(annotations: Path, folder: Path) -> CocoPeople:
             crowds.setdefault(item.image_id, []).append(item)
         elif item.keypoints and len(item.keypoints) != _VALUES:
             raise InputError(
-                f"{annotations}: annotation {item.id} has {len(item.keypoints)} values of keypoints, a person has {_VALUES}"
+                f"{annotations}: annotation {item.id} has {len(item.keypoints)} values of keypoints, not {_VALUES}"
             )
         elif any(state > 0 for state in item.keypoints[2::3]):
             people.append(item)
