@@ -17,7 +17,7 @@ from edge.train.data.phenotypes import coefficients
 from edge.train.data.skeleton import Skeleton, Transforms
 
 Array = NDArray[Any]
-_VERSION = "1"  # of what is derived
+_VERSION = "2"  # of what is derived
 
 PARTS = (
     "background", "head", "hair", "torso", "skirt", "left_upper_arm", "right_upper_arm", "left_lower_arm",
@@ -75,6 +75,7 @@ class Body:
         self.skeleton = Skeleton(tuple(str(name) for name in arrays.bones), tuple(int(i) for i in arrays.parents))
         count = len(arrays.bones)
         self.size = len(arrays.template) - count  # V
+        self.hair = np.unique(arrays.faces[arrays.face_parts == PARTS.index("hair")])  # vertices
         self._weights = csr_array(
             (arrays.weights_data, arrays.weights_indices, arrays.weights_indptr), shape=(self.size, count)
         )
@@ -106,12 +107,12 @@ class Body:
         return np.asarray(moved)
 
     def keypoints(self, anchors: Array, transforms: Transforms) -> Array:
-        """Return the 33 keypoints (N, 33, 3) of posed bodies with anchors (N, A, 3): what a mesh's vertices give."""
+        """Return the keypoints (N, 33, 3) of posed bodies with anchors (N, A, 3) or (1, A, 3), as the mesh has them."""
         arrays = self.arrays
         bones = arrays.anchor_bone
         parts = (transforms.turn[:, bones] @ anchors[..., None])[..., 0]
         parts += arrays.anchor_mass[:, None] * transforms.shift[:, bones]
-        found = np.zeros((len(anchors), len(arrays.radius), 3), parts.dtype)
+        found = np.zeros((len(parts), len(arrays.radius), 3), parts.dtype)
         np.add.at(found, (slice(None), arrays.anchor_keypoint), parts)
         return found
 

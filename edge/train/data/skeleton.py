@@ -40,12 +40,13 @@ class Skeleton:
     parents: tuple[int, ...]
 
     def place(self, angles: Angles, heads: Array) -> Transforms:
-        """Return the bones' transforms from rest for angles (N, D) in degrees and heads at rest (N, B, 3)."""
+        """Return the bones' transforms for angles (N, D) in degrees and heads at rest (N, B, 3), or (1, B, 3)."""
+        count, bones = len(angles), len(self.bones)
         neutral = self._neutral(heads)
         local = self._local(np.radians(angles).astype(heads.dtype))
-        identity = np.broadcast_to(np.eye(3, dtype=heads.dtype), (len(heads), 3, 3))
-        turns, places = [identity] * len(self.bones), np.zeros_like(heads)
-        carried = np.empty((len(heads), len(self.bones), 3, 3), heads.dtype)
+        identity = np.broadcast_to(np.eye(3, dtype=heads.dtype), (count, 3, 3))
+        turns, places = [identity] * bones, np.zeros((count, bones, 3), heads.dtype)
+        carried = np.empty((count, bones, 3, 3), heads.dtype)
         for bone, (name, parent) in enumerate(zip(self.bones, self.parents, strict=True)):
             above = turns[self._oriented_by(name, parent)] if parent >= 0 else identity
             turns[bone] = above @ local[name] if name in local else above

@@ -99,7 +99,8 @@ def test_an_occluder_hides_what_it_covers():
 
 def test_unknown_labels_stay_unknown():
     sample = replace(
-        dotted(mask=False), states=np.zeros(COUNT, np.int8), world=unknown_world(), confidence=np.zeros(COUNT, np.float32)
+        dotted(mask=False), states=np.zeros(COUNT, np.int8), world=unknown_world(),
+        confidence=np.zeros(COUNT, np.float32),
     )  # fmt: skip
     assert person_region(sample, 1.3).side == 100
     found = augment_sample(sample, np.random.default_rng(0), Augmentation(size_hw=(48, 48)))
