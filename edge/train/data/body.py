@@ -76,6 +76,7 @@ class Body:
         count = len(arrays.bones)
         self.size = len(arrays.template) - count  # V
         self.hair = np.unique(arrays.faces[arrays.face_parts == PARTS.index("hair")])  # vertices
+        self._head_shapes = np.ascontiguousarray(arrays.shapes[:, self.size :])
         self._weights = csr_array(
             (arrays.weights_data, arrays.weights_indices, arrays.weights_indptr), shape=(self.size, count)
         )
@@ -91,12 +92,9 @@ class Body:
     def joints(self, shares: NDArray[np.float64]) -> tuple[Array, Array]:
         """Return heads (N, B, 3) and anchors (N, A, 3) at rest of many bodies, without their meshes."""
         factors = coefficients(shares, self.arrays.shape_values)
-        heads = np.tensordot(factors, self._head_shapes(), 1) + self.arrays.template[self.size :]
+        heads = np.tensordot(factors, self._head_shapes, 1) + self.arrays.template[self.size :]
         anchors = np.tensordot(factors, self.arrays.anchor_shapes, 1) + self.arrays.anchor_template
         return heads, anchors
-
-    def _head_shapes(self) -> Array:
-        return np.asarray(self.arrays.shapes[:, self.size :])
 
     def skin(self, vertices: Array, transforms: Transforms) -> Array:
         """Return vertices (V, 3) carried by one pose's bones: linear blend skinning."""
@@ -135,9 +133,12 @@ def open_body(progress: Callable[[str], Any] = lambda _: None) -> Body:
     if folder is None:
         progress("preparing the body model: once, some 10 s")
         folder = _derive(key)
-    return Body(
-        Arrays(**{field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r") for field in fields(Arrays)})
-    )
+    return Body(Arrays(**{field.name: _shared(folder / f"{field.name}.npy") for field in fields(Arrays)}))
+
+
+def _shared(path: Path) -> Array:
+    """Return an array that stays in the file: processes that read it share its memory."""
+    return np.asarray(np.load(path, mmap_mode="r"))
 
 
 def _derive(key: str) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,7 @@ def _decode(path: Path) -> _File:
 
 
 def decode_mask(segmentation: Any, size_hw: tuple[int, int], what: str) -> Array | None:
-    """Return the mask (H, W) in 0…1 of polygons or run lengths, None for none; raises InputError for anything else."""
+    """Return the mask (H, W) in 0…1 of polygons or run lengths, None for none; raises InputError otherwise."""
     if not segmentation:
         return None
     masks = _pycocotools().mask
@@ -159,7 +160,9 @@ def decode_mask(segmentation: Any, size_hw: tuple[int, int], what: str) -> Array
             runs = masks.merge(
                 masks.frPyObjects([polygon for polygon in segmentation if len(polygon) >= 6], height, width)
             )
-        decoded = masks.decode(runs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # numpy 2's, about how pycocotools makes an array
+            decoded = masks.decode(runs)
     except Exception as error:  # the C code raises many types
         raise InputError(f"{what} has a segmentation that cannot be decoded: {error!r}") from None
     if decoded.shape != size_hw:
