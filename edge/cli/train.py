@@ -75,7 +75,7 @@ def train_command(
         raise UsageError("--steps and --epochs say the same thing twice; give one of them")
     request = model_request(model, data=None, **options)
     _quieten()
-    from edge.train.data import choose_pictures
+    from edge.train.data.album import choose_pictures
     from edge.train.recipe import CHECKPOINT, LEARNING_RATE, TrainingRecipe
     from edge.train.run import Machine, train_model
     from quant.budget import parse_share

@@ -23,7 +23,7 @@ from edge.contract import image_contract, takes_image
 from edge.disk import disk_errors
 from edge.errors import ContractError, MissingError, UsageError
 from edge.output import exclusive
-from edge.train.data import Album, choose_pictures, open_album
+from edge.train.data.album import Album, choose_pictures, open_album
 from edge.train.features import with_features
 from edge.train.loop import Distances
 from edge.train.losses import distillation
