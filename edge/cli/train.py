@@ -115,7 +115,7 @@ def _train_rounded(
     if steps and epochs:
         raise UsageError("--steps and --epochs say the same thing twice; give one of them")
     request = model_request(model, data=None, **options)
-    from edge.train.data import choose_pictures
+    from edge.train.data.album import choose_pictures
     from edge.train.machine import Machine
     from edge.train.recipe import CHECKPOINT, LEARNING_RATE, TrainingRecipe
     from edge.train.run import train_model

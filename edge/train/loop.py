@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from edge.errors import EdgeError
-from edge.train.data import Inputs, Source
+from edge.train.data.album import Inputs, Source
 from edge.train.losses import Distillation, mean_parts
 from edge.train.qat import Pair, measure_ranges
 from edge.train.recipe import TrainingRecipe

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edge.tasks import TASKS
-from edge.train.data import Album, Answer, Inputs
+from edge.train.data.album import Album, Answer, Inputs
 from edge.train.ladder import MOST_CLIMBS, climb, round_end
 from edge.train.loop import Distances, LossLines, train
 from edge.train.recipe import LOSSES, LadderRecord

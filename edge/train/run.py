@@ -17,7 +17,7 @@ from convert.tails import cut_tails
 from edge.artifact import encode_json, file_digest, write_atomic
 from edge.contract import image_contract, takes_image
 from edge.errors import ContractError, UsageError
-from edge.train.data import Album, choose_pictures, open_album
+from edge.train.data.album import Album, choose_pictures, open_album
 from edge.train.features import with_features
 from edge.train.loop import Distances
 from edge.train.losses import distillation

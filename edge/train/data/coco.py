@@ -1,0 +1,219 @@
+"""COCO's keypoint annotations: people with pictures, masks and keypoints, and the metric of their keypoints.
+
+Format and metric: Lin et al., "Microsoft COCO", 2014 (arXiv:1405.0312), and cocodataset.org; masks and the metric are
+computed by pycocotools.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import InputError, MissingError
+from edge.images import read_image
+from edge.train.data.keypoints import COCO, COCO_NAMES, coco_to_landmarks
+from edge.train.data.sample import Sample, unknown_world
+
+Array = NDArray[Any]
+_VALUES = 3 * len(COCO_NAMES)
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """One picture's line."""
+
+    id: int
+    file_name: str
+    height: int
+    width: int
+
+
+class Annotation(msgspec.Struct, frozen=True):
+    """One person's line, or a crowd's: `segmentation` is polygons or run lengths, `bbox` x, y, width, height."""
+
+    id: int
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    segmentation: Any = None
+    area: float = 0.0
+    iscrowd: int = 0
+    keypoints: list[float] = []
+    num_keypoints: int = 0
+
+
+class _Category(msgspec.Struct, frozen=True):
+    id: int
+    name: str = ""
+
+
+class _File(msgspec.Struct, frozen=True):
+    images: list[Picture]
+    annotations: list[Annotation] = []
+    categories: list[_Category] = []
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CocoPeople:
+    """People of a COCO file with keypoints to learn from: no crowds, none without any keypoint that is labelled."""
+
+    folder: Path
+    pictures: dict[int, Picture]
+    people: tuple[Annotation, ...]
+    crowds: dict[int, tuple[Annotation, ...]]  # by picture
+
+    def __len__(self) -> int:
+        """Return how many people there are."""
+        return len(self.people)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one person's sample; raises InputError for a picture that cannot be read or is of another size."""
+        person = self.people[index]
+        picture = self.pictures[person.image_id]
+        image = read_image(self.folder / picture.file_name)
+        if image.shape[:2] != (picture.height, picture.width):
+            raise InputError(
+                f"{self.folder / picture.file_name} has {image.shape[1]} × {image.shape[0]} pixels, its annotations "
+                f"are for {picture.width} × {picture.height}; take the pictures that the annotations were made for"
+            )
+        points, states = coco_to_landmarks(np.array(person.keypoints, np.float64).reshape(-1, 3))
+        return Sample(
+            image=image,
+            keypoints=points,
+            states=states,
+            confidence=(states > 0).astype(np.float32),
+            world=unknown_world(),
+            mask=self.mask(person),
+            source="coco",
+        )
+
+    def mask(self, annotation: Annotation) -> Array | None:
+        """Return an annotation's mask (H, W) in 0…1, None if it has none."""
+        picture = self.pictures[annotation.image_id]
+        return decode_mask(annotation.segmentation, (picture.height, picture.width), f"annotation {annotation.id}")
+
+    def crowd_mask(self, image_id: int) -> Array:
+        """Return where a picture's crowds are, (H, W) bool: people there are not annotated one by one."""
+        picture = self.pictures[image_id]
+        found = np.zeros((picture.height, picture.width), np.bool_)
+        for crowd in self.crowds.get(image_id, ()):
+            plane = self.mask(crowd)
+            found |= plane > 0.5 if plane is not None else False
+        return found
+
+
+def read_coco_people(annotations: Path, folder: Path) -> CocoPeople:
+    """Read a COCO keypoint file whose pictures lie in a folder.
+
+    Raises InputError for a file that is missing, broken, not of this format, or that contradicts itself.
+    """
+    read = _decode(annotations)
+    pictures = {picture.id: picture for picture in read.images}
+    persons = {category.id for category in read.categories if category.name == "person"} or {1}
+    people, crowds = [], {}
+    for item in read.annotations:
+        if item.category_id not in persons:
+            continue
+        if item.image_id not in pictures:
+            raise InputError(f"{annotations}: annotation {item.id} is of picture {item.image_id}, which is not listed")
+        if item.iscrowd:
+            crowds.setdefault(item.image_id, []).append(item)
+        elif item.keypoints and len(item.keypoints) != _VALUES:
+            raise InputError(
+                f"{annotations}: annotation {item.id} has {len(item.keypoints)} values of keypoints, a person has {_VALUES}"
+            )
+        elif any(state > 0 for state in item.keypoints[2::3]):
+            people.append(item)
+    return CocoPeople(folder, pictures, tuple(people), {key: tuple(found) for key, found in crowds.items()})
+
+
+def _decode(path: Path) -> _File:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_File)
+    except OSError as error:
+        raise InputError(f"cannot read the annotations {path}: {error.strerror}") from error
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path} is not a COCO annotation file: {error}") from None
+    except msgspec.DecodeError as error:
+        raise InputError(f"{path} is broken JSON: {error}; download it again") from None
+
+
+def decode_mask(segmentation: Any, size_hw: tuple[int, int], what: str) -> Array | None:
+    """Return the mask (H, W) in 0…1 of polygons or run lengths, None for none; raises InputError for anything else."""
+    if not segmentation:
+        return None
+    masks = _pycocotools().mask
+    height, width = size_hw
+    try:
+        if isinstance(segmentation, dict):
+            counts = segmentation["counts"]
+            runs = masks.frPyObjects(segmentation, height, width) if isinstance(counts, list) else segmentation
+        else:
+            runs = masks.merge(
+                masks.frPyObjects([polygon for polygon in segmentation if len(polygon) >= 6], height, width)
+            )
+        decoded = masks.decode(runs)
+    except Exception as error:  # the C code raises many types
+        raise InputError(f"{what} has a segmentation that cannot be decoded: {error!r}") from None
+    if decoded.shape != size_hw:
+        raise InputError(f"{what} has a mask of {decoded.shape}, its picture has {size_hw}")
+    return np.asarray(decoded, np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundPerson:
+    """What a model found in a picture: 33 keypoints in pixels, and a score."""
+
+    image_id: int
+    keypoints: Array  # (33, 2)
+    score: float
+
+
+_METRICS = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75", "AR_medium", "AR_large")
+
+
+def keypoint_precision(annotations: Path, found: Sequence[FoundPerson]) -> dict[str, float]:
+    """Return COCO's ten metrics of keypoints by name, AP first; −1 where no annotated person is of that size.
+
+    Raises InputError if the annotations cannot be read.
+    """
+    _decode(annotations)
+    tools = _pycocotools()
+    results = [
+        {"image_id": item.image_id, "category_id": 1, "score": item.score, "keypoints": _triplets(item.keypoints)}
+        for item in found
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = tools.coco.COCO(str(annotations))
+        if not results:
+            return {name: 0.0 for name in _METRICS}
+        evaluation = tools.cocoeval.COCOeval(truth, truth.loadRes(results), "keypoints")
+        evaluation.params.imgIds = sorted(truth.getImgIds())
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return dict(zip(_METRICS, (float(value) for value in evaluation.stats), strict=True))
+
+
+def _triplets(points: Array) -> list[float]:
+    chosen = np.asarray(points, np.float64)[COCO, :2] + 0.5  # COCO's pixel centres are at halves
+    return [float(value) for value in np.column_stack([chosen, np.ones(len(chosen))]).ravel()]
+
+
+def _pycocotools() -> Any:
+    try:
+        import pycocotools.coco
+        import pycocotools.cocoeval
+        import pycocotools.mask
+    except ImportError as error:
+        raise MissingError(
+            f"COCO's masks and metrics need pycocotools ({error}): pip install 'edge-deployment-kit[train]'"
+        ) from None
+    return pycocotools
