@@ -28,7 +28,7 @@ def pr_vipe() -> Recipe:
         summary="View-invariant embedding of 13 keypoints, from triplets of synthetic views",
         model="pr-vipe",
         sources=(DataSource(name=BODY, licence=BODY_LICENCE),),
-        losses=("triplet ratio of matching probabilities, semi-hard", "distance of positives", "prior on the Gaussians"),
+        losses=("triplet ratio of matching probabilities", "distance of positives", "prior on the Gaussians"),
         metric="Hit@1",
         plan=Plan(steps=6000, batch=128, lr=1e-3, weight_decay=1e-4, ema=0.998, evaluate_every=500),
         prepare=_prepare,
