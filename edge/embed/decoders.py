@@ -13,6 +13,7 @@ class Decoder:
     """A decoder's class and its result's, by the names that both cores share.
 
     `word` names the result in the line that calls it. `fills` says that the caller owns the result and hands it in.
+    `knows` are the ways of decoding that the cores have; without any they have all of the task's.
     """
 
     type: str
@@ -20,16 +21,24 @@ class Decoder:
     word: str
     fills: bool = False
     wants_region: bool = False  # where in the picture the subject is, found by another model
+    knows: tuple[str, ...] = ()
 
 
 DECODERS: Mapping[str, Decoder | None] = {
     "pose-detection": Decoder("PoseDetection", "Detections", "people"),
     "pose-landmarks": Decoder("PoseLandmarks", "Pose", "pose", fills=True, wants_region=True),
     "segmentation": Decoder("SegmentationTask", "Segmentation", "mask"),
-    "panoptic": Decoder("PanopticTask", "Panoptic", "scene"),
+    "panoptic": Decoder("PanopticTask", "Panoptic", "scene", knows=("mask-wise",)),
     "detokenization": Decoder("DetokenizationTask", "", "pixels", fills=True),
     "tensors": None,  # the outputs are the result
 }
+
+
+def decoder_of(contract: Contract) -> Decoder | None:
+    """Return what decodes a contract's outputs in an app; None where the outputs are the result."""
+    decoder = DECODERS.get(contract.task)
+    named = contract.postprocess.decoder if contract.postprocess else ""
+    return decoder if decoder and (not decoder.knows or named in decoder.knows) else None
 
 
 def first_class(contract: Contract) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from edge.contract import Contract
 from edge.errors import ContractError
 from edge.tasks import Frame, Image, Region, Tensors, task
+from edge.tasks._centre_grouping import DECODER as CENTRE_GROUPING
+from edge.tasks._centre_grouping import merge_centres
 from edge.tasks._geometry import prepare
 from edge.tasks._maskwise import Merge, merge, rule_of
 from edge.tasks._overlay import palette, tint
+from edge.tasks._panoptic_quality import MOST_CLASSES, Quality, quality, tally
 
-_MATCH = 0.5  # segments that overlap by more than this are the same one: at most one can
-_MOST_CLASSES = 256
 _STRENGTH = 0.5
 
 
@@ -31,14 +32,20 @@ class Segment:
     is_thing: bool
     score: float
     area: int
+    crowd: bool = False  # of an annotation: things that nobody told apart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Panoptic:
-    """The picture in segments: `ids` (H, W) holds each pixel's segment, 0 where there is none."""
+    """The picture in segments: `ids` (H, W) holds each pixel's segment, 0 where there is none.
+
+    `unlabelled` says what pixels of no segment are: nothing, as a model says it, or an annotator's void, which is
+    left out of every comparison.
+    """
 
     ids: NDArray[np.uint16]
     segments: tuple[Segment, ...]
+    unlabelled: Literal["nothing", "void"] = "nothing"
 
     @property
     def empty(self) -> bool:
@@ -65,10 +72,12 @@ class Panoptic:
 
 @task("panoptic")
 class PanopticTask:
-    """Segment a picture by queries: "class_logits" (1, L, classes + 1), the last for nothing, and "mask_logits".
+    """Segment a picture by queries, or by classes and centres of things.
 
-    The decoder `mask-wise` merges the queries' masks in the order of their confidence; its settings are those of
-    `edge.tasks._maskwise.Rule`.
+    The decoder `mask-wise` takes "class_logits" (1, L, classes + 1), the last for nothing, and "mask_logits"; it merges
+    the queries' masks in the order of their confidence (settings: `edge.tasks._maskwise.Rule`). `centre-grouping` takes
+    "semantic_logits" with a plane a class, "centre_heatmap" with one and "offsets" with two; it gives each pixel of a
+    thing to the centre that its offset leads to (settings: `edge.tasks._centre_grouping.Rule`).
     """
 
     metric = "PQ"
@@ -83,10 +92,13 @@ class PanopticTask:
         return prepare(image, contract, region)
 
     def decode(self, outputs: Tensors, contract: Contract, frame: Frame) -> Panoptic:
-        """Merge the masks at the picture's size; raises ContractError for outputs or settings that do not fit."""
-        rule = rule_of(contract)
-        merged = merge(outputs, contract, frame, rule)
-        return Panoptic(merged.ids, _segments(merged, contract.labels, rule.things))
+        """Find the segments; raises ContractError for outputs or settings that do not fit."""
+        name = contract.postprocess.decoder if contract.postprocess else ""
+        if name not in _DECODERS:
+            raise ContractError(f"panoptic has no decoder {name!r}; it has {', '.join(_DECODERS)}")
+        merged = _DECODERS[name](outputs, contract, frame)
+        things = int(contract.postprocess.settings["things"]) if contract.postprocess else 0
+        return Panoptic(merged.ids, _segments(merged, contract.labels, things))
 
     def compare(self, result: Panoptic, reference: Panoptic) -> float:
         """Return the panoptic quality of one picture."""
@@ -103,21 +115,18 @@ class PanopticTask:
     def measure(self, result: Panoptic, reference: Panoptic) -> NDArray[np.float64]:
         """Return per class the sum of IoU over matches, the matches, and the segments without one, as one row.
 
-        Pixels without a segment are no annotator's void here: a segment that only one side has counts as a miss.
+        Of a reference whose pixels without a segment are no annotator's void, a segment that only one side has counts
+        as a miss wherever it lies.
         """
-        row = np.zeros((3, _MOST_CLASSES))
-        for segment in (*result.segments, *reference.segments):
-            row[2, segment.category] += 1
-        for category, iou in _matches(result, reference):
-            row[:, category] += (iou, 1, -2)
-        return row.ravel()
+        return tally(result, reference).ravel()
 
     def total(self, rows: NDArray[np.float64]) -> float:
         """Return the panoptic quality of pictures from their rows; 1 where neither side has any segment."""
-        overlap, matched, missed = rows.sum(axis=0).reshape(3, _MOST_CLASSES)
-        weight = matched + missed / 2
-        occurs = weight > 0
-        return float((overlap[occurs] / weight[occurs]).mean()) if occurs.any() else 1.0
+        return self.quality(rows).pq
+
+    def quality(self, rows: NDArray[np.float64], categories: slice = slice(None)) -> Quality:
+        """Return PQ, SQ and RQ of pictures from their rows, of all classes or some: slice(things) are the things."""
+        return quality(rows.reshape(len(rows), 3, MOST_CLASSES), categories)
 
     def draw(self, image: Image, result: Panoptic) -> Image:
         """Return the picture with every segment tinted in a colour of its own and outlined."""
@@ -137,20 +146,11 @@ def _segments(merged: Merge, labels: tuple[str, ...], things: int) -> tuple[Segm
     )
 
 
-def _matches(result: Panoptic, reference: Panoptic) -> list[tuple[int, float]]:
-    """Return category and IoU of every pair of segments of one category that overlap by more than half."""
-    if result.ids.shape != reference.ids.shape:
-        raise ContractError(
-            f"segment maps differ in size: {list(result.ids.shape)} and {list(reference.ids.shape)} (height, width)"
-        )
-    base = int(reference.ids.max(initial=0)) + 1
-    both, counts = np.unique(result.ids.astype(np.int64) * base + reference.ids, return_counts=True)
-    shared = dict(zip(both.tolist(), counts.tolist(), strict=True))
-    found = []
-    for mine in result.segments:
-        for theirs in reference.segments:
-            common = shared.get(mine.id * base + theirs.id, 0)
-            if mine.category == theirs.category and common:
-                iou = common / (mine.area + theirs.area - common)
-                found += [(theirs.category, iou)] if iou > _MATCH else []
-    return found
+def _merge_masks(outputs: Tensors, contract: Contract, frame: Frame) -> Merge:
+    return merge(outputs, contract, frame, rule_of(contract))
+
+
+_DECODERS: Mapping[str, Callable[[Tensors, Contract, Frame], Merge]] = {
+    "mask-wise": _merge_masks,
+    CENTRE_GROUPING: merge_centres,
+}

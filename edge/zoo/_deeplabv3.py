@@ -17,6 +17,11 @@ def resize_like(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
+def align_like(x: Tensor, like: Tensor) -> Tensor:
+    """Resize (N, C, h, w) bilinearly to the height and width of `like`, with the corner pixels on each other."""
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
+
+
 def _conv_norm_relu(channels: int, out: int, kernel: int, dilation: int = 1) -> list[nn.Module]:
     padding = (kernel - 1) // 2 * dilation
     convolution = nn.Conv2d(channels, out, kernel, padding=padding, dilation=dilation, bias=False)
@@ -78,3 +83,20 @@ class DeepLabV3(nn.Module):
         if self.training:
             outputs["aux"] = resize_like(self.aux_classifier(shallow), image)
         return outputs
+
+
+class LiteDeepLabV3(nn.Module):
+    """Segment (N, 3, H, W) pictures into class logits {"out": (N, classes, H, W)}, with the pyramid's ends alone.
+
+    As published for MobileNetV2 (arXiv:1801.04381, section 6.3): a 1 × 1 convolution and the global mean, no atrous
+    branch, no further convolution. `backbone` returns its deep features, of `deep` channels, last.
+    """
+
+    def __init__(self, backbone: nn.Module, deep: int, classes: int = 21, width: int = 256) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = nn.Sequential(_AtrousPyramid(deep, width, ()), nn.Conv2d(width, classes, 1))
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        deep = self.backbone(image)[-1]
+        return {"out": align_like(self.classifier(deep), image)}

@@ -1,4 +1,4 @@
-"""MobileNetV3-Large (arXiv:1905.02244) with the LR-ASPP segmentation head.
+"""MobileNetV3, large and small (arXiv:1905.02244), with the LR-ASPP segmentation head.
 
 Module names give the state-dict keys of torchvision's published checkpoints, so that those load strictly.
 """
@@ -18,7 +18,7 @@ Activation = Callable[[], nn.Module]
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """One inverted residual; channel counts as in table 1 of the paper."""
+    """One inverted residual; channel counts as in tables 1 and 2 of the paper."""
 
     kernel: int
     expanded: int
@@ -37,28 +37,73 @@ def _relu() -> nn.Module:
     return nn.ReLU()
 
 
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A size of the network: its inverted residuals, the last convolution's channels, and where strides end.
+
+    `low` is the child whose output has stride 8 and goes into segmentation heads: the first after the stem, then one
+    per stage. `dense` are the children whose depthwise convolutions are the last at stride 4 and at stride 8.
+    """
+
+    stages: tuple[_Stage, ...]
+    deep_channels: int
+    low: int
+    dense: tuple[int, int]
+
+    @property
+    def low_channels(self) -> int:
+        """Return the channels of the features at stride 8."""
+        return self.stages[self.low - 1].out
+
+    @property
+    def dense_channels(self) -> tuple[int, int]:
+        """Return the channels of the depthwise convolutions at stride 4 and at stride 8."""
+        first, second = (self.stages[child - 1].expanded for child in self.dense)
+        return first, second
+
+
 _STEM = 16
-DEEP_CHANNELS = 960
 # The last three stages trade their stride for dilation 2, which keeps the output stride at 16.
-_STAGES = (
-    _Stage(3, 16, 16, False, _relu),
-    _Stage(3, 64, 24, False, _relu, stride=2),
-    _Stage(3, 72, 24, False, _relu),
-    _Stage(5, 72, 40, True, _relu, stride=2),
-    _Stage(5, 120, 40, True, _relu),
-    _Stage(5, 120, 40, True, _relu),
-    _Stage(3, 240, 80, False, _hardswish, stride=2),
-    _Stage(3, 200, 80, False, _hardswish),
-    _Stage(3, 184, 80, False, _hardswish),
-    _Stage(3, 184, 80, False, _hardswish),
-    _Stage(3, 480, 112, True, _hardswish),
-    _Stage(3, 672, 112, True, _hardswish),
-    _Stage(5, 672, 160, True, _hardswish, dilation=2),
-    _Stage(5, 960, 160, True, _hardswish, dilation=2),
-    _Stage(5, 960, 160, True, _hardswish, dilation=2),
+LARGE = Variant(
+    (
+        _Stage(3, 16, 16, False, _relu),
+        _Stage(3, 64, 24, False, _relu, stride=2),
+        _Stage(3, 72, 24, False, _relu),
+        _Stage(5, 72, 40, True, _relu, stride=2),
+        _Stage(5, 120, 40, True, _relu),
+        _Stage(5, 120, 40, True, _relu),
+        _Stage(3, 240, 80, False, _hardswish, stride=2),
+        _Stage(3, 200, 80, False, _hardswish),
+        _Stage(3, 184, 80, False, _hardswish),
+        _Stage(3, 184, 80, False, _hardswish),
+        _Stage(3, 480, 112, True, _hardswish),
+        _Stage(3, 672, 112, True, _hardswish),
+        _Stage(5, 672, 160, True, _hardswish, dilation=2),
+        _Stage(5, 960, 160, True, _hardswish, dilation=2),
+        _Stage(5, 960, 160, True, _hardswish, dilation=2),
+    ),
+    deep_channels=960,
+    low=4,
+    dense=(3, 6),
 )
-_LOW = 4  # child whose output has stride 8: the first after the stem, then one per stage
-LOW_CHANNELS = _STAGES[_LOW - 1].out
+SMALL = Variant(
+    (
+        _Stage(3, 16, 16, True, _relu, stride=2),
+        _Stage(3, 72, 24, False, _relu, stride=2),
+        _Stage(3, 88, 24, False, _relu),
+        _Stage(5, 96, 40, True, _hardswish, stride=2),
+        _Stage(5, 240, 40, True, _hardswish),
+        _Stage(5, 240, 40, True, _hardswish),
+        _Stage(5, 120, 48, True, _hardswish),
+        _Stage(5, 144, 48, True, _hardswish),
+        _Stage(5, 288, 96, True, _hardswish, dilation=2),
+        _Stage(5, 576, 96, True, _hardswish, dilation=2),
+        _Stage(5, 576, 96, True, _hardswish, dilation=2),
+    ),
+    deep_channels=576,
+    low=2,
+    dense=(1, 3),
+)
 
 
 def _conv_norm(
@@ -104,6 +149,7 @@ class _InvertedResidual(nn.Module):
                 groups=stage.expanded, activation=stage.activation,
             )
         )  # fmt: skip
+        self._wide = len(layers)
         if stage.squeeze:
             layers.append(_SqueezeExcite(stage.expanded))
         layers.append(_conv_norm(stage.expanded, stage.out, 1))
@@ -114,36 +160,65 @@ class _InvertedResidual(nn.Module):
         y: Tensor = self.block(x)
         return x + y if self._residual else y
 
+    def stages(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features after the depthwise convolution, before a gate, and the output."""
+        y = wide = x
+        for index, layer in enumerate(self.block, start=1):
+            y = layer(y)
+            wide = y if index == self._wide else wide
+        return wide, x + y if self._residual else y
+
 
 class Backbone(nn.Sequential):
-    """Return the features at stride 8 (N, 40, H/8, W/8) and at stride 16 (N, 960, H/16, W/16)."""
+    """Return features at stride 8 (N, 40 or 24, H/8, W/8) and at stride 16 (N, 960 or 576, H/16, W/16)."""
 
-    def __init__(self) -> None:
-        widths = (_STEM, *(stage.out for stage in _STAGES))
+    def __init__(self, variant: Variant = LARGE) -> None:
+        widths = (_STEM, *(stage.out for stage in variant.stages))
         super().__init__(
             _conv_norm(3, _STEM, 3, stride=2, activation=_hardswish),
-            *(_InvertedResidual(channels, stage) for channels, stage in zip(widths, _STAGES, strict=False)),
-            _conv_norm(widths[-1], DEEP_CHANNELS, 1, activation=_hardswish),
+            *(_InvertedResidual(channels, stage) for channels, stage in zip(widths, variant.stages, strict=False)),
+            _conv_norm(widths[-1], variant.deep_channels, 1, activation=_hardswish),
         )
+        self._low = variant.low
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         low = x
         for index, layer in enumerate(self):
             x = layer(x)
-            low = x if index == _LOW else low
+            low = x if index == self._low else low
         return low, x
+
+
+class DenseBackbone(Backbone):
+    """Return wide features at stride 4 and 8 (72 and 120 channels, or 16 and 88), and those at stride 16.
+
+    Source: deeplab2, model/encoder/mobilenet.py: what heads for dense prediction take is the output of the last
+    depthwise convolution at a stride.
+    """
+
+    def __init__(self, variant: Variant = LARGE) -> None:
+        super().__init__(variant)
+        self._dense = variant.dense
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        found = []
+        for index, layer in enumerate(self):
+            if index in self._dense and isinstance(layer, _InvertedResidual):
+                wide, x = layer.stages(x)
+                found.append(wide)
+            else:
+                x = layer(x)
+        return *found, x
 
 
 class _LiteHead(nn.Module):
     """Lite reduced ASPP: gate the deep features by their global mean and add the shallow ones' logits."""
 
-    def __init__(self, classes: int, width: int = 128) -> None:
+    def __init__(self, low: int, deep: int, classes: int, width: int = 128) -> None:
         super().__init__()
-        self.cbr = nn.Sequential(nn.Conv2d(DEEP_CHANNELS, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
-        self.scale = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Conv2d(DEEP_CHANNELS, width, 1, bias=False), nn.Sigmoid()
-        )
-        self.low_classifier = nn.Conv2d(LOW_CHANNELS, classes, 1)
+        self.cbr = nn.Sequential(nn.Conv2d(deep, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        self.scale = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(deep, width, 1, bias=False), nn.Sigmoid())
+        self.low_classifier = nn.Conv2d(low, classes, 1)
         self.high_classifier = nn.Conv2d(width, classes, 1)
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
@@ -155,10 +230,10 @@ class _LiteHead(nn.Module):
 class LRASPP(nn.Module):
     """Segment (N, 3, H, W) pictures into class logits {"out": (N, classes, H, W)}."""
 
-    def __init__(self, classes: int = 21) -> None:
+    def __init__(self, variant: Variant = LARGE, classes: int = 21) -> None:
         super().__init__()
-        self.backbone = Backbone()
-        self.classifier = _LiteHead(classes)
+        self.backbone = Backbone(variant)
+        self.classifier = _LiteHead(variant.low_channels, variant.deep_channels, classes)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         low, high = self.backbone(image)

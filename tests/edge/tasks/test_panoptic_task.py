@@ -1,12 +1,15 @@
 """Panoptic segmentation: mask-wise merging against a plain one, panoptic quality by hand, drawing, errors."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from panoptic_scenes import THINGS, annotated_pair
 from scipy.special import softmax
 
 from edge.contract import Contract, Postprocess, Preprocess, TensorSpec
@@ -17,6 +20,8 @@ from edge.tasks import _maskwise as maskwise
 from edge.tasks.panoptic import Panoptic, Segment
 from edge.zoo import MODELS
 
+# Written by scripts/record_panoptic.py: what panopticapi says of the pairs.
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "panoptic.json").read_text())["quality"]
 TASK = TASKS["panoptic"]
 LABELS = ("cat", "dog", "sky", "grass")
 SETTINGS = {"things": 2, "thing_confidence": 0.5, "stuff_confidence": 0.4}
@@ -160,6 +165,32 @@ def test_quality_falls_for_another_class_and_nothing_equals_nothing():
     assert none.empty
     with pytest.raises(ContractError, match=r"\[1, 2\] and \[1, 1\]"):
         TASK.compare(one, segments([[1]], 0))
+
+
+def test_quality_with_void_and_crowds_is_panopticapis():
+    rows = np.stack([TASK.measure(*annotated_pair(seed)) for seed in range(6)])
+    for name, categories in (("all", slice(None)), ("things", slice(THINGS)), ("stuff", slice(THINGS, None))):
+        found = TASK.quality(rows, categories)
+        assert (found.pq, found.sq, found.rq) == pytest.approx([GOLDEN[name][key] for key in ("pq", "sq", "rq")])
+        assert found.classes == GOLDEN[name]["n"]
+        assert 0 < found.pq < found.sq < 1
+    assert TASK.total(rows) == TASK.quality(rows).pq
+
+
+def test_void_and_crowds_by_hand():
+    plain = segments([[1, 1, 1, 1, 0, 0, 0, 2, 2, 2]], 0, 0)
+    annotation = Panoptic(
+        plain.ids, (plain.segments[0], dataclasses.replace(plain.segments[1], crowd=True)), unlabelled="void"
+    )
+    result = segments([[1, 1, 1, 0, 2, 2, 3, 3, 3, 4]], 0, 1, 0, 0)
+    # 3/4 matches; what lies in void, in void and crowd, or in the crowd is nobody's miss, and a crowd is never missed
+    assert TASK.compare(result, annotation) == pytest.approx(0.75)
+    assert TASK.compare(segments([[1, 1, 1, 1, 1, 1, 1, 0, 0, 0]], 0), annotation) == 1  # void is in no union
+    assert TASK.compare(result, plain) < 0.3  # without void each of them is a miss
+    assert TASK.compare(segments([[0, 0, 0, 0, 0, 0, 0, 1, 1, 1]], 1), annotation) == 0  # a crowd of another class
+    again = unpack(pack(annotation), Panoptic)
+    assert again.segments == annotation.segments
+    assert again.unlabelled == "void"
 
 
 @pytest.mark.parametrize(
