@@ -22,7 +22,7 @@ from quant.ternary import PackedError
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".pt2")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".pt2", ".npz")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIX = "module."  # what DataParallel puts before every key
 _SAVE = "save the weights alone with torch.save(model.state_dict(), path) or as .safetensors"
@@ -38,7 +38,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a `.safetensors`, `.pt`, `.pth` or `.pt2` file by name.
+    """Read the tensors of a `.safetensors`, `.pt`, `.pth`, `.pt2` or `.npz` file by name.
 
     Raises CheckpointError for a file that is missing, damaged, of another kind, or that would run code.
     """
@@ -50,6 +50,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
     _check_file(path)
     if path.suffix == ".safetensors":
         return Checkpoint(_read_safetensors(path))
+    if path.suffix == ".npz":
+        return _unwrap(_read_arrays(path), path)
     if path.suffix == ".pt2" or _is_exported(path):
         return _unwrap(dict(read_exported(path).state_dict), path)
     return _unwrap(_read_pickle(path), path)
@@ -100,6 +102,16 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     except PackedError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read_arrays(path: Path) -> dict[str, Tensor]:
+    import numpy as np
+
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            return {name: torch.from_numpy(np.asarray(archive[name])) for name in archive.files}
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from error
 
 

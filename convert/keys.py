@@ -18,7 +18,7 @@ from edge.sdk import SDKS
 from edge.store import content_key
 from edge.threads import thread_count
 from edge.versions import installed_version
-from edge.zoo import MODELS
+from edge.zoo import MODELS, TRAINED
 from quant.recipe import PLAIN, Recipe
 
 _MAX_SOURCES = 2000
@@ -69,7 +69,7 @@ def existing(path: Path) -> Path:
     """Return the path if it is a file that can be read; raises CheckpointError or InputError."""
     if path.is_file() and os.access(path, os.R_OK):
         return path
-    kind = CheckpointError if path.suffix in (".pt", ".pth", ".safetensors", ".pt2") else InputError
+    kind = CheckpointError if path.suffix in (".pt", ".pth", ".safetensors", ".pt2", ".npz") else InputError
     what = "is a folder" if path.is_dir() else "is not there" if not path.exists() else "cannot be read"
     raise kind(f"{path} {what}; expected a file")
 
@@ -83,7 +83,8 @@ def _model_parts(request: ModelRequest) -> list[str]:
     entry = MODELS[request.model]
     companion = MODELS[entry.companion] if entry.companion else None
     graphs = [model.graph.sha256 for model in (entry, companion) if model is not None and model.graph is not None]
-    return [msgspec.json.encode(entry.contract).decode(), *graphs]
+    trained = [file_digest(existing(TRAINED / entry.trained))] if entry.trained and not request.checkpoint else []
+    return [msgspec.json.encode(entry.contract).decode(), *graphs, *trained]
 
 
 def _sources(folder: Path) -> list[Path]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from convert.checkpoint import load_strict, open_checkpoint, read_exported, used_tensors
 from convert.frozen import FrozenGraph, graph_inputs
@@ -14,9 +15,9 @@ from convert.program import Model
 from convert.source import build_module
 from edge.artifact import Source, file_digest
 from edge.contract import Contract
-from edge.errors import MissingError, UsageError
+from edge.errors import CheckpointError, MissingError, UsageError
 from edge.store import fetch_file
-from edge.zoo import MODELS, WeightsFile, ZooModel
+from edge.zoo import MODELS, TRAINED, WeightsFile, ZooModel
 
 _SEED = 0
 
@@ -36,10 +37,12 @@ def load(name: str, checkpoint: Path | None = None, *, random_weights: bool = Fa
         raise UsageError(f"{name} is defined with neither a graph nor a network")
     if random_weights:
         return _load_random(entry, entry.network)
+    if checkpoint is None and entry.trained:
+        checkpoint = TRAINED / entry.trained
     if checkpoint is not None:
         module = entry.network().eval()
-        source = _load_weights(module, checkpoint, name, entry.licence, entry.unused_keys)
-        return Model(name, module, entry.contract, source)
+        source = _load_weights(module, checkpoint, name, entry)
+        return Model(name, module, _completed(entry, module), source)
     raise MissingError(f"{name} needs a checkpoint: pass --checkpoint with {entry.checkpoint_hint or 'its weights'}")
 
 
@@ -50,24 +53,44 @@ def _load_graph(entry: ZooModel, graph: WeightsFile, checkpoint: Path | None, *,
         raise UsageError(f"{entry.name} has published weights; leave the random ones out")
     module = import_tflite(fetch_file(graph)).module
     if checkpoint is not None:
-        source = _load_weights(module, checkpoint, entry.name, entry.licence)
+        source = _load_weights(module, checkpoint, entry.name, entry)
     else:
         first = graph.sources[0]
         source = Source(sha256=graph.sha256, licence=graph.licence, origin=f"{first.package} {first.version}")
     return Model(entry.name, module.eval(), entry.contract, source)
 
 
-def _load_weights(
-    module: nn.Module, checkpoint: Path, expected: str, licence: str = "", unused: tuple[str, ...] = ()
-) -> Source:
-    """Load a checkpoint, without keys that begin with one of `unused`, strictly and say where the weights came from."""
+def _load_weights(module: nn.Module, checkpoint: Path, expected: str, entry: ZooModel | None = None) -> Source:
+    """Load a checkpoint strictly and say where the weights came from.
+
+    Keys that begin with one of the zoo entry's `unused_keys` are left out, those of another framework renamed.
+    """
     opened = open_checkpoint(checkpoint)
-    tensors = used_tensors(opened.tensors, unused)
+    unused = entry.unused_keys if entry else ()
+    tensors = used_tensors(_renamed(opened.tensors, checkpoint, entry), unused)
     load_strict(module, tensors, path=checkpoint, expected=expected)
     origin = checkpoint.name + (f", {'/'.join(opened.unwrapped)} taken off" if opened.unwrapped else "")
     left_out = [start for start in unused if any(key.startswith(start) for key in opened.tensors)]
     origin += f", without {', '.join(left_out)}" if left_out else ""
-    return Source(sha256=file_digest(checkpoint), licence=licence, origin=origin)
+    return Source(sha256=file_digest(checkpoint), licence=entry.licence if entry else "", origin=origin)
+
+
+def _renamed(tensors: dict[str, Tensor], checkpoint: Path, entry: ZooModel | None) -> Mapping[str, Tensor]:
+    if entry is None or entry.rename is None:
+        return tensors
+    try:
+        return entry.rename(tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"{checkpoint}: {error}") from error
+
+
+def _completed(entry: ZooModel, module: nn.Module) -> Contract:
+    """Return the contract with the decoder's settings that the loaded weights bring."""
+    rule = entry.contract.postprocess
+    if entry.learnt is None or rule is None:
+        return entry.contract
+    settings = {**rule.settings, **entry.learnt(module)}
+    return msgspec.structs.replace(entry.contract, postprocess=msgspec.structs.replace(rule, settings=settings))
 
 
 def _load_random(entry: ZooModel, network: Callable[[], nn.Module]) -> Model:

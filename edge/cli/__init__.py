@@ -18,6 +18,7 @@ from edge.errors import EdgeError, UnknownName
 # name → (module:object, one line for `edge --help`); listing the commands imports none of them
 COMMANDS = {
     "bisect": ("edge.cli.bisect:bisect_command", "Name the first operator at which two artifacts diverge."),
+    "card": ("edge.cli.card:card_command", "Write model cards: what a model is, where it runs, what was measured."),
     "compare": ("edge.cli.compare:compare_command", "Say what changed between two reports, artifacts or profiles."),
     "compile": ("edge.cli.stages:compile_command", "Compile an exported program for one target."),
     "deploy": ("edge.cli.deploy:deploy_command", "Take a model to verified artifacts for many targets."),
@@ -35,6 +36,7 @@ COMMANDS = {
     "serve": ("edge.cli.serve:serve_command", "Serve models over HTTP for what is too heavy for a phone."),
     "targets": ("edge.cli.lists:targets_command", "List the targets and what each of them needs."),
     "token": ("edge.cli.token:token_command", "Make, list and revoke the tokens of a server's clients."),
+    "track": ("edge.cli.track:track_command", "Run an artifact over a video: follow a person, or steady a mask."),
     "train": ("edge.cli.train:train_command", "Fine-tune a model's weights so that 8 bits cost less."),
     "verify": ("edge.cli.verify:verify_command", "Execute artifacts and compare them with the eager model."),
 }

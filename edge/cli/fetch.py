@@ -18,6 +18,8 @@ def fetch_command(models: tuple[str, ...], as_json: bool) -> None:
     found: list[dict[str, object]] = []
     for name in models:
         entry = MODELS[name]
+        if entry.trained:
+            raise UsageError(f"{name} has its weights in the kit; there is nothing to fetch")
         if entry.graph is None:
             hint = f" ({entry.checkpoint_hint})" if entry.checkpoint_hint else ""
             raise UsageError(f"{name} has no weights in a package; pass its published file with --checkpoint{hint}")

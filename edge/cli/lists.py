@@ -13,9 +13,10 @@ from edge.zoo import MODELS, ZooModel
 
 
 def _weights(model: ZooModel) -> str:
-    if model.graph is None:
-        return "your checkpoint"
-    return "in the cache" if is_fetched(model.graph) else "edge fetch"
+    """Return whose weights they are, and what brings them."""
+    if model.weight_status == "real":
+        return "real, in the cache" if model.graph and is_fetched(model.graph) else "real: edge fetch"
+    return "trained here" if model.weight_status == "trained here" else "yours: --checkpoint"
 
 
 def _print(table: Table) -> None:
@@ -34,6 +35,7 @@ def models_command(as_json: bool) -> None:
             "runs": model.runs,
             "input": "x".join(map(str, model.contract.inputs[0].shape)),
             "weights": _weights(model),
+            "weight_status": model.weight_status,
             "licence": model.licence,
             "summary": model.summary,
         }
@@ -44,7 +46,7 @@ def models_command(as_json: bool) -> None:
         return
     table = Table("model", "task", "meant for", "input", "weights", "licence", "what it is", header_style="bold")
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*(value for key, value in row.items() if key != "weight_status"))
     _print(table)
 
 

@@ -30,7 +30,8 @@ DECODERS: Mapping[str, Decoder | None] = {
     "segmentation": Decoder("SegmentationTask", "Segmentation", "mask"),
     "panoptic": Decoder("PanopticTask", "Panoptic", "scene", knows=("mask-wise",)),
     "detokenization": Decoder("DetokenizationTask", "", "pixels", fills=True),
-    "tensors": None,  # the outputs are the result
+    "pose-embedding": None,  # the outputs are the result
+    "tensors": None,
 }
 
 

@@ -54,7 +54,7 @@ def images_models(models: Sequence[ModelConfig]) -> tuple[ModelConfig, ...]:
 def _in_image(model: ModelConfig) -> ModelConfig:
     if not _is_file(model):
         entry = MODELS[model.source]
-        if entry.graph is None and not model.checkpoint and model.weights != "random":
+        if entry.weight_status == "yours" and not model.checkpoint and model.weights != "random":
             hint = entry.checkpoint_hint or "its weights"
             raise MissingError(f"{model.label} needs a checkpoint: give the model a checkpoint, a file with {hint}")
     return msgspec.structs.replace(

@@ -67,7 +67,7 @@ def _settled_by_name(model: ModelConfig, config: ServerConfig, say: Say) -> Mode
         if not Path(model.checkpoint).is_file():
             raise InputError(f"{model.label}: there is no checkpoint {model.checkpoint}")
         return msgspec.structs.replace(model, checkpoint=str(Path(model.checkpoint).resolve()))
-    if model.weights == "random":
+    if model.weights == "random" or entry.trained:
         return model
     hint = entry.checkpoint_hint or "its weights"
     if not config.insecure:

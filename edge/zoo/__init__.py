@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from edge.contract import Contract
@@ -12,7 +13,10 @@ from edge.store import PackageFile as PackageFile
 from edge.store import WeightsFile as WeightsFile
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+
+TRAINED = Path(__file__).parent / "weights"  # what this project trained
+WeightStatus = Literal["real", "trained here", "yours"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +67,21 @@ class ZooModel:
     network: Callable[[], nn.Module] | None = None
     checkpoint_hint: str = ""  # where a user finds published weights for `network`
     unused_keys: tuple[str, ...] = ()  # how keys of the published file begin that `network` does without
+    rename: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None  # another framework's names → `network`'s
+    learnt: Callable[[nn.Module], Mapping[str, float]] | None = None  # settings of the decoder that weights bring
+    trained: str = ""  # a file of `edge/zoo/weights` with weights that this project trained
     limits: Mapping[str, Limits] = field(default_factory=lambda: DEFAULT_LIMITS)
     subject: Literal["", "person"] = ""  # what pictures must show for the result to mean something
     companion: str = ""  # the model that completes this one's task (a landmark model's detector)
     runs: Literal["device", "server"] = "device"  # where it is meant to; nothing is forbidden by it
+    notes: tuple[str, ...] = ()  # sentences for the model card: training data, what it cannot do
+
+    @property
+    def weight_status(self) -> WeightStatus:
+        """Return where weights come from: the publisher's, this project's training, or the user's checkpoint."""
+        if self.graph is not None:
+            return "real"
+        return "trained here" if self.trained else "yours"
 
 
 MODELS: Registry[ZooModel] = Registry("model", "edge.zoo", command="edge models")
