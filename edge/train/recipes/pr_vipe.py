@@ -30,6 +30,6 @@ def pr_vipe() -> Recipe:
         sources=(DataSource(name=BODY, licence=BODY_LICENCE),),
         losses=("triplet ratio of matching probabilities", "distance of positives", "prior on the Gaussians"),
         metric="Hit@1",
-        plan=Plan(steps=6000, batch=128, lr=1e-3, weight_decay=1e-4, ema=0.998, evaluate_every=500),
+        plan=Plan(steps=4000, batch=128, lr=1e-3, weight_decay=1e-4, ema=0.998, evaluate_every=400),
         prepare=_prepare,
     )
