@@ -19,6 +19,7 @@ from edge.train.pose_embedding import PoseEmbeddingLoss, normalize_2d
 from edge.train.recipes import Setting
 from edge.train.recipes.pr_vipe import BODY, BODY_LICENCE
 from edge.train.study import Batch, Learner, Metrics, Study
+from edge.zoo import MODELS
 from edge.zoo._pr_vipe import PrVipe
 
 _NOISE = 0.01  # spread of what is added to keypoints, where the torso is ½: detectors are not exact
@@ -61,10 +62,13 @@ class TwoViews:
         return {"image": torch.from_numpy(block.image), "world": torch.from_numpy(block.world)}
 
 
-def study(setting: Setting) -> Study:
-    """Return what a training needs."""
+def study(model: str, setting: Setting) -> Study:
+    """Return what the training of one of the zoo's embeddings needs."""
     seed = setting.plan.seed
-    network = PrVipe()
+    build = MODELS[model].network
+    assert build is not None
+    network = build()
+    assert isinstance(network, PrVipe)
     count = _SMOKE_HELD_OUT if setting.smoke else _HELD_OUT
     held_out = ViewedPoses(seed + _HELD_OUT_SEED, block=count, views=_HELD_OUT_VIEWS)[0]
     record = SourceRecord(name=BODY, licence=BODY_LICENCE, training=0, held_out=count * _HELD_OUT_VIEWS, sha256="")
