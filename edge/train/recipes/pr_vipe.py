@@ -42,4 +42,4 @@ def pr_vipe() -> Recipe:
 @recipe
 def pr_vipe_small() -> Recipe:
     """Describe the training of the network with layers half as wide."""
-    return _described("pr-vipe-small", "The same with layers half as wide, in a quarter of an hour of one core", 4800)
+    return _described("pr-vipe-small", "The same embedding by layers half as wide: small enough to be shipped", 4800)
