@@ -22,7 +22,7 @@ from quant.ternary import PackedError
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".pt2", ".npz")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".pt2", ".npz")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIX = "module."  # what DataParallel puts before every key
 _SAVE = "save the weights alone with torch.save(model.state_dict(), path) or as .safetensors"
@@ -38,7 +38,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a `.safetensors`, `.pt`, `.pth`, `.pt2` or `.npz` file by name.
+    """Read the tensors of a `.safetensors`, `.pt`, `.pth`, `.bin`, `.pt2` or `.npz` file by name.
 
     Raises CheckpointError for a file that is missing, damaged, of another kind, or that would run code.
     """

@@ -16,6 +16,7 @@ from convert.passes import optimize
 from convert.program import Program, load_program, program_digest
 from convert.targets import TARGETS, Compiled, Target
 from edge.artifact import Artifact, Manifest, encode_json, list_files, write_atomic, write_manifest
+from edge.codebooks import CODEBOOK, codebook_bytes, codebook_name
 from edge.delegation import DELEGATION, DelegationReport, summarize
 from quant.recipe import Recipe
 
@@ -43,6 +44,8 @@ def compile_program(program: Program, target_id: str, precision: str, folder: Pa
     if compiled.operators:
         report = DelegationReport(target=target_id, operators=compiled.operators)
         write_atomic(folder / DELEGATION, encode_json(report))
+    if codebook_name(contract.postprocess):
+        write_atomic(folder / CODEBOOK, codebook_bytes(contract.postprocess))
     files = list_files(folder)
     ram_bytes = compiled.needs.ram_bytes or sum(entry.bytes for entry in files)
     manifest = Manifest(

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from edge.artifact import Source, Step, encode_json, write_atomic
+from edge.codebooks import codebook_at
 from edge.contract import Contract
 from edge.errors import InputError
 
@@ -31,10 +32,12 @@ def read_header(folder: Path) -> Header:
     """Read program.json; raises InputError if the folder holds no program."""
     path = folder / HEADER
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Header)
+        header = msgspec.json.decode(path.read_bytes(), type=Header)
     except OSError as error:
         raise InputError(
             f"{folder} holds no program ({HEADER}: {error.strerror}); make one with `edge export`"
         ) from None
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise InputError(f"{path}: {error}; make it again with `edge export`") from None
+    codebook_at(header.contract.postprocess, folder)
+    return header

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from edge.artifact import Artifact, Manifest, read_manifest
 from edge.contract import Contract
@@ -14,7 +17,8 @@ from edge.errors import UsageError
 from edge.images import read_image, write_image
 from edge.profile.inputs import write_tensors
 from edge.runtimes import open_session
-from edge.tasks import TASKS, Image, Region
+from edge.tasks import TASKS, Frame, Image, Region
+from edge.tasks.tokenizer import Codes, Picture, psnr, seen
 
 _SUMMARY_CHARACTERS = 400
 
@@ -32,9 +36,13 @@ def run_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     outputs = session.run(inputs)
     milliseconds = (time.perf_counter() - start) * 1e3
     result = task.decode(outputs, contract, frame)
+    drawn, found, comparison = task.draw(image, result), result.to_json(), None
+    if payload.get("decoder"):
+        decoder = read_manifest(Path(payload["decoder"]))
+        drawn = reconstruct(result, decoder)
+        comparison = {"decoder": decoder.manifest.model} | compare_pictures(drawn, seen(image, frame))
     if payload["output"]:
-        write_image(Path(payload["output"]), task.draw(image, result))
-    found = result.to_json()
+        write_image(Path(payload["output"]), drawn)
     return {
         "model": manifest.model,
         "target": manifest.target,
@@ -42,7 +50,38 @@ def run_job(payload: Mapping[str, Any]) -> dict[str, Any]:
         "milliseconds": milliseconds,
         "result": found,
         "summary": _summary(found),
+        "reconstruction": comparison,
     }
+
+
+def reconstruct(result: Any, artifact: Artifact) -> Image:
+    """Return the picture (H, W, 3) that a decoder's artifact makes of a tokenizer's codes.
+
+    Raises UsageError if the result holds no codes, the artifact decodes none, or they are not of one tokenizer.
+    """
+    contract = artifact.manifest.contract
+    if not isinstance(result, Codes) or contract.task != "detokenization":
+        raise UsageError(
+            f"--decoder wants the artifact of a detokenization beside that of a tokenization; {artifact.root} is of "
+            f"{contract.task!r}"
+        )
+    spec = contract.inputs[0]
+    codes = contract.postprocess.settings.get("codes") if contract.postprocess else None
+    if spec.shape != (1, len(result.ids)) or codes != 1 << result.bits:
+        raise UsageError(
+            f"{artifact.root} takes {list(spec.shape)} ids of {codes} codes, the picture became {len(result.ids)} of "
+            f"{1 << result.bits}; give the decoder of the same tokenizer"
+        )
+    outputs = open_session(artifact).run({spec.name: result.ids.astype(spec.dtype)[None]})
+    size = contract.outputs[0].size_hw
+    decoded: Picture = TASKS[contract.task].decode(outputs, contract, Frame(size, size, np.eye(2, 3)))  # type: ignore[assignment]
+    return decoded.pixels
+
+
+def compare_pictures(picture: Image, original: Image) -> dict[str, Any]:
+    """Return a decoded picture's size and its PSNR in dB against what was encoded, None if the two are equal."""
+    ratio = psnr(picture, original) if picture.shape == original.shape else math.nan
+    return {"size": list(picture.shape[:2]), "psnr_db": round(ratio, 2) if math.isfinite(ratio) else None}
 
 
 def inputs_job(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from convert.frozen import FrozenGraph, graph_inputs
 from convert.program import Model
 from convert.source import build_module
 from edge.artifact import Source, file_digest
+from edge.codebooks import with_codebook
 from edge.contract import Contract
 from edge.errors import CheckpointError, MissingError, UsageError
 from edge.store import fetch_file
@@ -85,19 +86,28 @@ def _renamed(tensors: dict[str, Tensor], checkpoint: Path, entry: ZooModel | Non
 
 
 def _completed(entry: ZooModel, module: nn.Module) -> Contract:
-    """Return the contract with the decoder's settings that the loaded weights bring."""
-    rule = entry.contract.postprocess
+    """Return the contract with what the loaded weights bring: the codebook, the decoder's settings."""
+    contract = _contract(entry, module)
+    rule = contract.postprocess
     if entry.learnt is None or rule is None:
-        return entry.contract
+        return contract
     settings = {**rule.settings, **entry.learnt(module)}
-    return msgspec.structs.replace(entry.contract, postprocess=msgspec.structs.replace(rule, settings=settings))
+    return msgspec.structs.replace(contract, postprocess=msgspec.structs.replace(rule, settings=settings))
 
 
 def _load_random(entry: ZooModel, network: Callable[[], nn.Module]) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         module = network().eval()
-    return Model(entry.name, module, entry.contract, Source(sha256="", origin=f"random weights, seed {_SEED}"))
+    source = Source(sha256="", origin=f"random weights, seed {_SEED}")
+    return Model(entry.name, module, _contract(entry, module), source)
+
+
+def _contract(entry: ZooModel, module: nn.Module) -> Contract:
+    """Return the model's contract, bound to the codebook among the weights if it has one."""
+    if not entry.codebook:
+        return entry.contract
+    return with_codebook(entry.contract, module.state_dict()[entry.codebook].numpy())
 
 
 def load_user(spec: str, checkpoint: Path | None = None, contract: Contract | None = None) -> Model:

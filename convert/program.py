@@ -14,7 +14,8 @@ from torch.export import ExportedProgram
 from convert.frozen import load_archive
 from convert.header import Header, read_header, write_header
 from convert.reference import Arrays
-from edge.artifact import Source, Step
+from edge.artifact import Source, Step, write_atomic
+from edge.codebooks import CODEBOOK, codebook_bytes, codebook_name
 from edge.contract import Contract
 from edge.errors import Refused
 from edge.store import content_key
@@ -55,8 +56,10 @@ class Program:
 
 
 def save_program(program: Program, folder: Path) -> None:
-    """Write program.pt2 and program.json into `folder`."""
+    """Write program.pt2, program.json and the codebook that decoding needs, if any, into `folder`."""
     torch.export.save(program.exported, folder / "program.pt2")
+    if codebook_name(program.contract.postprocess):
+        write_atomic(folder / CODEBOOK, codebook_bytes(program.contract.postprocess))
     write_header(folder, Header(program.name, program.contract, program.source, program.steps))
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from edge.codebooks import codebook_at
 from edge.contract import Contract, Postprocess, Preprocess, TensorSpec
 from edge.delegation import Delegation
 from edge.errors import ContractError, InputError, StoreError
@@ -222,6 +223,7 @@ def read_manifest(root: Path) -> Artifact:
         raise InputError(
             f"{path} is not a manifest of schema {SCHEMA}: {error}; deploy it again with `edge deploy`"
         ) from None
+    codebook_at(manifest.postprocess, path.parent)
     return Artifact(path.parent, manifest)
 
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from edge.errors import InputError
 
-_MOST_BITS = 16
+_MOST_BITS = 24
 
 
 def pack_codes(codes: NDArray[Any], bits: int = 12) -> bytes:
     """Return ids of any shape as ceil(count · bits / 8) bytes, in their flattened order.
 
-    Raises InputError for ids that are not integers from 0 to 2^bits − 1, or bits outside 1…16.
+    Raises InputError for ids that are not integers from 0 to 2^bits − 1, or bits outside 1…24.
     """
     _check_bits(bits)
     flat = np.asarray(codes).ravel()
@@ -27,8 +27,8 @@ def pack_codes(codes: NDArray[Any], bits: int = 12) -> bytes:
         raise InputError(f"ids are {flat.dtype}; expected integers")
     if flat.size and not 0 <= int(flat.min()) <= int(flat.max()) < 1 << bits:
         raise InputError(f"ids go from {flat.min()} to {flat.max()}; in {bits} bits from 0 to {(1 << bits) - 1}")
-    wide = np.unpackbits(flat.astype(">u2").view(np.uint8).reshape(-1, 2), axis=1)
-    return np.packbits(wide[:, _MOST_BITS - bits :]).tobytes()
+    wide = np.unpackbits(flat.astype(">u4").view(np.uint8).reshape(-1, 4), axis=1)
+    return np.packbits(wide[:, -bits:]).tobytes()
 
 
 def unpack_codes(data: bytes, count: int, bits: int = 12) -> NDArray[np.int32]:
@@ -40,9 +40,9 @@ def unpack_codes(data: bytes, count: int, bits: int = 12) -> NDArray[np.int32]:
     loose = np.unpackbits(np.frombuffer(data, np.uint8))
     if loose[count * bits :].any():
         raise InputError(f"the last byte {data[-1]:#04x} is filled with ones; expected zeros after {count} ids")
-    wide = np.zeros((count, _MOST_BITS), np.uint8)
-    wide[:, _MOST_BITS - bits :] = loose[: count * bits].reshape(count, bits)
-    return np.packbits(wide, axis=1).view(">u2").ravel().astype(np.int32)
+    wide = np.zeros((count, 32), np.uint8)
+    wide[:, -bits:] = loose[: count * bits].reshape(count, bits)
+    return np.packbits(wide, axis=1).view(">u4").ravel().astype(np.int32)
 
 
 def _check_bits(bits: int) -> None:

@@ -29,6 +29,7 @@ DECODERS: Mapping[str, Decoder | None] = {
     "pose-landmarks": Decoder("PoseLandmarks", "Pose", "pose", fills=True, wants_region=True),
     "segmentation": Decoder("SegmentationTask", "Segmentation", "mask"),
     "panoptic": Decoder("PanopticTask", "Panoptic", "scene", knows=("mask-wise",)),
+    "tokenization": None,  # ids, or latents whose codebook is beside the model: TokenizerDemo takes ids
     "detokenization": Decoder("DetokenizationTask", "", "pixels", fills=True),
     "pose-embedding": None,  # the outputs are the result
     "tensors": None,

@@ -49,6 +49,10 @@ DEFAULT_LIMITS: Mapping[str, Limits] = {
     "w8": _EIGHT_BIT_WEIGHTS,
     "w8a16": _EIGHT_BIT_WEIGHTS,
 }
+# Ids are names: how far a wrong one is from the right one says nothing, only how many are right.
+TOKEN_IDS: Mapping[str, Limits] = {
+    precision: Limits(relative=1.0, task=limits.task) for precision, limits in DEFAULT_LIMITS.items()
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,7 @@ class ZooModel:
     rename: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None  # another framework's names → `network`'s
     learnt: Callable[[nn.Module], Mapping[str, float]] | None = None  # settings of the decoder that weights bring
     trained: str = ""  # a file of `edge/zoo/weights` with weights that this project trained
+    codebook: str = ""  # the key of the code vectors that the decoder looks tokens up in
     limits: Mapping[str, Limits] = field(default_factory=lambda: DEFAULT_LIMITS)
     subject: Literal["", "person"] = ""  # what pictures must show for the result to mean something
     companion: str = ""  # the model that completes this one's task (a landmark model's detector)

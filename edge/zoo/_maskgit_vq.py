@@ -9,16 +9,18 @@ _BLOCKS = 2  # a stage
 _GROUPS = 32
 
 
-def _norm(channels: int) -> nn.Module:
+def norm(channels: int) -> nn.Module:
+    """Return a group normalisation of 32 groups."""
     return nn.GroupNorm(min(_GROUPS, channels), channels, eps=1e-6)
 
 
-def _conv(channels: int, out: int, kernel: int = 3, *, bias: bool = True) -> nn.Conv2d:
+def conv(channels: int, out: int, kernel: int = 3, *, bias: bool = True) -> nn.Conv2d:
+    """Return a convolution that keeps height and width."""
     return nn.Conv2d(channels, out, kernel, padding=kernel // 2, bias=bias)
 
 
-class _Residual(nn.Module):
-    """Two normalised convolutions with the input added.
+class Residual(nn.Module):
+    """Add two normalised convolutions to the input.
 
     Where the width changes, the published networks project the branch and not the input, which then is not added; their
     weights were trained so.
@@ -26,11 +28,11 @@ class _Residual(nn.Module):
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
-        self.norm1 = _norm(channels)
-        self.conv1 = _conv(channels, out, bias=False)
-        self.norm2 = _norm(out)
-        self.conv2 = _conv(out, out, bias=False)
-        self.nin_shortcut = _conv(out, out, 1, bias=False) if channels != out else None
+        self.norm1 = norm(channels)
+        self.conv1 = conv(channels, out, bias=False)
+        self.norm2 = norm(out)
+        self.conv2 = conv(out, out, bias=False)
+        self.nin_shortcut = conv(out, out, 1, bias=False) if channels != out else None
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv1(F.silu(self.norm1(x)))
@@ -44,8 +46,8 @@ class _Up(nn.Module):
 
     def __init__(self, channels: int, out: int, *, doubles: bool) -> None:
         super().__init__()
-        self.block = nn.ModuleList([_Residual(channels if i == 0 else out, out) for i in range(_BLOCKS)])
-        self.upsample_conv = _conv(out, out) if doubles else None
+        self.block = nn.ModuleList([Residual(channels if i == 0 else out, out) for i in range(_BLOCKS)])
+        self.upsample_conv = conv(out, out) if doubles else None
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.block:
@@ -66,13 +68,13 @@ class PixelDecoder(nn.Module):
         super().__init__()
         widths = [width * multiple for multiple in multiples]
         inputs = [*widths[1:], widths[-1]]
-        self.conv_in = _conv(depth, widths[-1])
-        self.mid = nn.ModuleList([_Residual(widths[-1], widths[-1]) for _ in range(_BLOCKS)])
+        self.conv_in = conv(depth, widths[-1])
+        self.mid = nn.ModuleList([Residual(widths[-1], widths[-1]) for _ in range(_BLOCKS)])
         self.up = nn.ModuleList(
             [_Up(channels, out, doubles=i > 0) for i, (channels, out) in enumerate(zip(inputs, widths, strict=True))]
         )
-        self.norm_out = _norm(widths[0])
-        self.conv_out = _conv(widths[0], 3)
+        self.norm_out = norm(widths[0])
+        self.conv_out = conv(widths[0], 3)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)

@@ -46,7 +46,7 @@ def tiny():
     return Tiny().eval()
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".safetensors", ".pt2"])
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".safetensors", ".pt2"])
 def test_reads_every_kind(tmp_path, tiny, suffix):
     path = tmp_path / f"weights{suffix}"
     if suffix == ".safetensors":

@@ -20,3 +20,9 @@ def picture(channels, height, width, count=1):
     """Return a picture (count, channels, height, width) of waves in −1…1."""
     places = torch.arange(count * channels * height * width, dtype=torch.float64)
     return torch.sin(places * 0.0137).reshape(count, channels, height, width).float()
+
+
+def scatter(codebook):
+    """Set code vectors (codes, depth) to values in −0.5…0.5 that point everywhere: those of waves lie in one plane."""
+    places = torch.arange(codebook.numel(), dtype=torch.float64)
+    codebook.data.copy_(((torch.sin(places * 12.9898) * 43758.5453) % 1 - 0.5).reshape(codebook.shape))

@@ -17,6 +17,7 @@ PUBLISHED = {  # the keys, and the parameters: torchvision's card, the paper's t
     "deeplabv3-resnet101": (torchvision_deeplabv3_resnet101(), 60_996_202),
     "kmax-deeplab-r50": (kmax_deeplab_r50(), 56_580_120),
     "titok-s128-decoder": (titok_decoder(128, 512, 8), 49_152 + 262_144 + 27_000_832 + 30_478_339),
+    "titok-b64-decoder": (titok_decoder(64, 768, 12), 49_152 + 262_144 + 88_070_656 + 30_478_339),
     "titok-l32-decoder": (titok_decoder(32, 1024, 24), 49_152 + 262_144 + 306_822_144 + 30_478_339),
 }
 UNUSED = {

@@ -3,17 +3,17 @@
 import pytest
 import torch
 from filled import fill, picture
-from small_networks import SMALL
+from small_networks import SMALL, TWINS
 
 from convert.export import export, flatten
 from convert.program import Model
 from edge.artifact import Source
 from edge.zoo import MODELS
-from edge.zoo._titok import build
+from edge.zoo._titok import Sizes, build_decoder
 from edge.zoo._vit import TransformerBlock
 from edge.zoo.kmax import _network, _Sizes
 
-NAMES = sorted(set(SMALL) - {"titok-l32-decoder"})  # the large tokenizer's small variant is the small one's
+NAMES = sorted(set(SMALL) - set(TWINS))
 
 
 # What the published code gives with the weights of `fill` in float64 (bytedance/kmax-deeplab at f8e1d04,
@@ -58,7 +58,7 @@ def test_a_batch_is_its_rows_and_twice_is_the_same(name):
     for key, tensor in outputs.items():
         assert torch.isfinite(tensor).all()
         assert torch.equal(tensor, again[key])
-        assert not torch.equal(tensor[0], tensor[1])
+        assert not tensor.is_floating_point() or not torch.equal(tensor[0], tensor[1])  # pictures may share their ids
         joined = torch.cat([single[key] for single in singles])
         torch.testing.assert_close(tensor, joined, rtol=1e-9, atol=1e-9 * float(tensor.abs().max()))
 
@@ -116,7 +116,8 @@ def test_kmax_computes_what_the_published_code_computes():
 
 @pytest.mark.slow
 def test_titok_computes_what_the_published_code_computes():
-    network = fill(build(tokens=8, width=512, layers=8, heads=8, grid=2, pixel_depth=16, pixel_width=32).double())
+    sizes = Sizes(tokens=8, width=512, layers=8, heads=8, grid=2, pixel_depth=16, pixel_width=32)
+    network = fill(build_decoder(sizes).double())
     tokens = torch.arange(8)[None] * 257 % 4096
     with torch.no_grad():
         image = network(tokens)["image"]

@@ -2,8 +2,6 @@ import EdgeCore
 import PhotosUI
 import SwiftUI
 
-private let codebookBits = 12
-
 /// A photo becomes a few codes on the device; the server makes a picture of the codes. The photo itself is never sent.
 struct TokenizerScreen: View {
     @ObservedObject var work: Workshop
@@ -59,8 +57,8 @@ final class TokenizerScene: ObservableObject {
                 let frame = CameraFrame.of(picked)
             else { throw ScreenProblem(state: .failed(reason: "the photo cannot be read; choose another")) }
             photo = picked
-            let codes = try await self.codes(frame, work)
-            let packed = try packCodes(codes, bits: codebookBits)
+            let (codes, bits) = try await self.codes(frame, work)
+            let packed = try packCodes(codes, bits: bits)
             summary = "\(codes.count) codes, \(packed.count) bytes instead of \(data.count)"
             let made = try await picture(of: codes, work)
             reconstruction = image(made)
@@ -72,16 +70,21 @@ final class TokenizerScene: ObservableObject {
         }
     }
 
-    private func codes(_ frame: CameraFrame, _ work: Workshop) async throws -> [Int] {
+    /// Return the photo's codes and how many bits each has, by the encoder's number of codes.
+    private func codes(_ frame: CameraFrame, _ work: Workshop) async throws -> ([Int], bits: Int) {
         let encoder = try await work.runner(task: "tokenization")
+        let count = try encoder.manifest.postprocess?.number("codes", default: 4096) ?? 4096
+        guard (2...16_777_216).contains(count) else { throw ContractError("\(count) codes; 2 to 2^24 were expected") }
+        let bits = Int.bitWidth - (Int(count) - 1).leadingZeroBitCount
         let name = encoder.manifest.outputs.first?.name ?? ""
         let answer = try await encoder.run(frame) { outputs, _ in outputs[name] ?? [] }
-        return try answer.result.map { value in
-            guard let code = Int(exactly: value), (0..<(1 << codebookBits)).contains(code) else {
-                throw ContractError("the code \(value); codes of \(codebookBits) bits go from 0")
+        let codes = try answer.result.map { value in
+            guard let code = Int(exactly: value), (0..<Int(count)).contains(code) else {
+                throw ContractError("the code \(value); there are \(Int(count))")
             }
             return code
         }
+        return (codes, bits)
     }
 
     /// Ask the server for the picture of codes, by the manifest of the decoder that is beside the encoder's.

@@ -108,7 +108,7 @@ final class DecodeTests: XCTestCase {
         }
         XCTAssertThrowsError(try unpackCodes([0xff, 0xff], count: 1))
         XCTAssertThrowsError(try unpackCodes([], count: -1))
-        XCTAssertThrowsError(try packCodes([1], bits: 17))
+        XCTAssertThrowsError(try packCodes([1], bits: 25))
     }
 
     private typealias Check = (String, Contract, [String: [Float]], Frame, JsonMembers?) throws -> Void

@@ -1,9 +1,9 @@
-private let mostBits = 16
+private let mostBits = 24
 
 /// Return token ids as ⌈count · bits / 8⌉ bytes: the bits of all ids follow each other, the highest of each first.
 ///
 /// Bytes are filled from their highest bit; zeros fill the last one. 128 ids of 12 bits are 192 bytes. Throws
-/// ContractError for ids outside 0…2^bits − 1 and for bits outside 1…16.
+/// ContractError for ids outside 0…2^bits − 1 and for bits outside 1…24.
 public func packCodes(_ codes: [Int], bits: Int = 12) throws -> [UInt8] {
     try checkBits(bits)
     if let strange = codes.first(where: { $0 < 0 || $0 >> bits != 0 }) {

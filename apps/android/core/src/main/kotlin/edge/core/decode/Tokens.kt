@@ -1,12 +1,12 @@
 package edge.core.decode
 
-private const val MOST_BITS = 16
+private const val MOST_BITS = 24
 
 /**
  * Return token ids as ceil(count · bits / 8) bytes: the bits of all ids follow each other, the highest of each first.
  *
  * Bytes are filled from their highest bit; zeros fill the last one. 128 ids of 12 bits are 192 bytes. Raises
- * IllegalArgumentException for ids outside 0…2^bits − 1 and for bits outside 1…16.
+ * IllegalArgumentException for ids outside 0…2^bits − 1 and for bits outside 1…24.
  */
 fun packCodes(codes: IntArray, bits: Int = 12): ByteArray {
     checkBits(bits)
