@@ -130,7 +130,9 @@ def _initial(learner: Learner, request: Request) -> Source:
     if request.checkpoint is None:
         return Source(sha256=weights_digest(learner.network), origin=f"the recipe's own, seed {request.plan.seed}")
     entry = MODELS[request.recipe.model]
-    tensors = used_tensors(open_checkpoint(request.checkpoint).tensors, entry.unused_keys)
+    own = learner.network.state_dict()  # which may be more than the zoo's model: both halves of a tokenizer
+    unused = tuple(start for start in entry.unused_keys if not any(name.startswith(start) for name in own))
+    tensors = used_tensors(open_checkpoint(request.checkpoint).tensors, unused)
     load_strict(learner.network, tensors, path=request.checkpoint, expected=entry.name)
     return Source(sha256=file_digest(request.checkpoint), origin=request.checkpoint.name)
 

@@ -120,7 +120,7 @@ def people(setting: Setting, how: Augmentation, *, wanted: Callable[[Path], bool
         )
     sources: tuple[Endless[Sample], ...] = (
         SyntheticSamples(People(seed, size_hw=how.size_hw)),
-        shuffled(_kept(labelled), seed),
+        shuffled(kept(labelled), seed),
         EmptyRooms(seed, how.size_hw),
     )
     held = SyntheticSamples(People(seed + _HELD_OUT_SEED, size_hw=how.size_hw))
@@ -154,6 +154,11 @@ def unlabelled(setting: Setting) -> tuple[FolderSamples, tuple[SourceRecord, ...
     return FolderSamples(training), (record,)
 
 
+def held_out_paths(setting: Setting) -> tuple[Path, ...]:
+    """Return the pictures that no recipe trains on."""
+    return _frames(setting, lambda _: True)[1]
+
+
 def _frames(setting: Setting, wanted: Callable[[Path], bool]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """Return the pictures to train on and those to measure on."""
     if setting.data is not None:
@@ -168,7 +173,7 @@ def _frames(setting: Setting, wanted: Callable[[Path], bool]) -> tuple[tuple[Pat
     return (*frames, *stills), tuple(path for path in kit.evaluation if wanted(path))
 
 
-def _kept(samples: Finite[Sample]) -> Finite[Sample]:
+def kept(samples: Finite[Sample]) -> Finite[Sample]:
     """Return the samples, read and decoded once: there are not many."""
     return tuple(samples[index] for index in range(len(samples)))
 
