@@ -75,19 +75,6 @@ class Study:
     frozen: tuple[nn.Module, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Frozen:
-    """Refer to a teacher from a learner without making it a child, so that no state or optimizer has its weights."""
-
-    module: nn.Module
-
-    def __call__(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Return the teacher's answer, without gradients."""
-        with torch.no_grad():
-            answer: Tensor | tuple[Tensor, ...] = self.module(*inputs)
-        return answer
-
-
 def frozen(module: nn.Module) -> nn.Module:
     """Return a teacher in evaluation mode whose weights take no gradients."""
     return module.eval().requires_grad_(False)
