@@ -97,8 +97,9 @@ def main() -> None:
         draw(folder, report, given.into / f"{report.recipe}.png")
         write_log(folder, given.into / f"{report.recipe}.csv")
         (given.into / f"{report.recipe}.json").write_bytes(encode_json(report))
-        print(f"{table(report)}\n\n{report.plan.steps} steps of {report.plan.batch} in {report.seconds / 60:.1f} minutes "
-              f"on {report.device}, {report.threads} thread(s); {report.parameters:,} parameters\n")  # fmt: skip
+        print(table(report), "\n")
+        print(f"{report.plan.steps} steps of {report.plan.batch} in {report.seconds / 60:.1f} minutes on {report.device}, "
+              f"{report.threads} thread(s); {report.parameters:,} parameters\n")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
@@ -88,7 +88,6 @@ def _fit(fabric: Fabric, request: Request, precision: str, say: Progress, bar: B
         write_snapshot(request.out, identity, start)
     say(f"train    {recipe.name}: step {start.step} of {plan.steps}, {plan.batch} examples each")
     curves = Curves(request.out, start.step) if first else None
-    references = study.references(fabric.device) if first else {}
     journal = Journal(
         evaluate=(lambda: study.evaluate(trainee.averaged.network, fabric.device)) if first else None,
         keep=(lambda snapshot: write_snapshot(request.out, identity, snapshot)) if first else None,
@@ -112,7 +111,7 @@ def _fit(fabric: Fabric, request: Request, precision: str, say: Progress, bar: B
         data=list(study.data),
         parameters=sum(weight.numel() for weight in trainee.averaged.network.parameters()),
         metrics=end.curve[-1].metrics,
-        references=references,
+        references=study.references(fabric.device),
         curve=list(end.curve),
         device=device_name(fabric.device),
         precision=precision,
@@ -125,7 +124,7 @@ def _fit(fabric: Fabric, request: Request, precision: str, say: Progress, bar: B
     return report
 
 
-def _initial(learner: Learner, request: Request) -> Source:
+def _initial(learner: Learner[Any], request: Request) -> Source:
     """Load the weights to start from, and say where they come from."""
     if request.checkpoint is None:
         return Source(sha256=weights_digest(learner.network), origin=f"the recipe's own, seed {request.plan.seed}")

@@ -32,7 +32,7 @@ _LOG_EVERY = 10
 class Trainee:
     """Hold what a step changes: the learner, as Fabric runs it, its optimizer and the averaged network."""
 
-    learner: Learner
+    learner: Learner[Any]
     model: Any
     optimizer: Any
     averaged: AveragedWeights

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from edge.train.plan import SourceRecord
 
 Batch = Mapping[str, Tensor]
 Metrics = dict[str, float]
+Network = TypeVar("Network", bound=nn.Module)
 Evaluate = Callable[[nn.Module, torch.device], Metrics]
 
 
@@ -44,13 +45,13 @@ class Stacked:
         return {name: torch.stack([example[name] for example in drawn]) for name in drawn[0]}
 
 
-class Learner(nn.Module):
+class Learner(nn.Module, Generic[Network]):
     """Turn a batch into its losses by name, each weighted; holds the network and what only training needs.
 
     Whatever is a parameter of it is trained. Teachers belong into `Study.frozen`.
     """
 
-    network: nn.Module
+    network: Network
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses, scalars that are added up."""
@@ -66,7 +67,7 @@ class Study:
     reach them by a reference that is not a child.
     """
 
-    learner: Learner
+    learner: Learner[Any]
     stream: Stream
     evaluate: Evaluate
     data: tuple[SourceRecord, ...]

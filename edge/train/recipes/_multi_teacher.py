@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from convert.export import flatten
 from convert.load import load
 from edge.contract import Contract
 from edge.train.data.augment import Augmentation, Augmented
@@ -36,13 +37,12 @@ _RIDGE = 1e-2  # of the mean variance
 _GRID = 6  # places a side that are compared in the evaluation
 
 
-class MultiTeacherLearner(Learner):
+class MultiTeacherLearner(Learner[PersonSegmenter]):
     """Show the student masked pictures and the teachers whole ones."""
 
     def __init__(self, network: PersonSegmenter, teachers: Sequence[Teacher], contract: Contract) -> None:
         super().__init__()
         self.network = network
-        self._segmenter = network
         assert contract.preprocess is not None
         self._rule = contract.preprocess
         self.teachers = ManyTeachers(teachers, (SMALL.low_channels, SMALL.deep_channels))
@@ -51,7 +51,7 @@ class MultiTeacherLearner(Learner):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the teachers' losses of pictures `image` (N, 3, H, W) of 8 bits."""
         masked, _ = mask_patches(pixels_to_inputs(batch["image"], self._rule), _HIDDEN, _PATCH)
-        features = self._segmenter.network.backbone(masked)
+        features = self.network.network.backbone(masked)
         return dict(self.teachers(batch["image"].float() / 255.0, features))
 
 
@@ -111,7 +111,7 @@ def _answers(module: nn.Module, name: str, output: int) -> Callable[[Tensor], Te
 
     def run(pictures: Tensor) -> Tensor:
         resized = F.interpolate(pictures, size=rule.size, mode="bilinear", align_corners=False)
-        return torch.cat([module(picture[None])[output] for picture in resized])
+        return torch.cat([flatten(module(picture[None]))[output] for picture in resized])
 
     return run
 

@@ -32,19 +32,18 @@ _SMOKE_SIDE = 64
 Predict = Callable[[Image], NDArray[np.bool_]]
 
 
-class SegmentationLearner(Learner):
+class SegmentationLearner(Learner[PersonSegmenter]):
     """Compare masks with labels."""
 
     def __init__(self, network: PersonSegmenter, contract: Contract) -> None:
         super().__init__()
         self.network = network
-        self._segmenter = network
         assert contract.preprocess is not None
         self._rule = contract.preprocess
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of `mask` (N, H, W) in 0…1, where `mask_known` (N,)."""
-        logits = self._segmenter.logits(pixels_to_inputs(batch["image"], self._rule))[:, 0]
+        logits = self.network.logits(pixels_to_inputs(batch["image"], self._rule))[:, 0]
         known = batch["mask_known"].to(logits.dtype)
         count = known.sum().clamp_min(1.0)
         entropy = F.binary_cross_entropy_with_logits(logits, batch["mask"], reduction="none").mean(dim=(1, 2))

@@ -35,7 +35,7 @@ Points = NDArray[Any]
 Place = Callable[[Sample, Region], Points]
 
 
-class PoseLearner(Learner):
+class PoseLearner(Learner[PoseStudent]):
     """Compare landmarks with labels, each as far as it is known and as sure as it is."""
 
     def __init__(self, network: PoseStudent, contract: Contract) -> None:

@@ -30,20 +30,19 @@ _SMOKE_HELD_OUT = 12
 _DEPTHS = (1, 10)
 
 
-class PrVipeLearner(Learner):
+class PrVipeLearner(Learner[PrVipe]):
     """Embed two views of every pose of a batch and compare them with each other and with the other poses."""
 
     def __init__(self, network: PrVipe) -> None:
         super().__init__()
         self.network = network
-        self._embedding = network
         self._loss = PoseEmbeddingLoss(samples=_SAMPLES)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of views `image` (N, 2, 13, 2) of the poses `world` (N, 13, 3)."""
         views = normalize_2d(batch["image"])
-        mean, sigma = self._embedding((views + _NOISE * torch.randn_like(views)).flatten(0, 1))
-        matching = self._embedding.matching
+        mean, sigma = self.network((views + _NOISE * torch.randn_like(views)).flatten(0, 1))
+        matching = self.network.matching
         pose = batch["world"]
         return self._loss.parts(
             (mean[0::2], sigma[0::2]), (mean[1::2], sigma[1::2]), (pose, pose), (matching.a, matching.b)

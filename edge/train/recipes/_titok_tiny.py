@@ -38,7 +38,7 @@ _MOST_HELD_OUT = 64
 _BYTES = 80  # of the tokens of a picture: 64 of 10 bits
 
 
-class TokenizerLearner(Learner):
+class TokenizerLearner(Learner[TiTok]):
     """Encode, quantize, decode and compare; code vectors that stay unused are moved."""
 
     used: Tensor
@@ -47,7 +47,6 @@ class TokenizerLearner(Learner):
     def __init__(self, network: TiTok, looks: PerceptualDistance, codes: int) -> None:
         super().__init__()
         self.network = network
-        self._tokenizer = network
         self._looks = looks
         self.register_buffer("used", torch.zeros(codes, dtype=torch.bool))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
@@ -55,7 +54,7 @@ class TokenizerLearner(Learner):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of pictures `image` (N, 3, 128, 128) of 8 bits."""
         picture = batch["image"].float() / 255.0
-        found = self._tokenizer(picture)
+        found = self.network(picture)
         self._renew(picture, found.codes)
         losses = {
             "l1": F.l1_loss(found.image, picture),
@@ -73,10 +72,10 @@ class TokenizerLearner(Learner):
         self.steps += 1
         if int(self.steps) % _RENEW_EVERY:
             return
-        latents = self._tokenizer.encoder(picture, self._tokenizer.latent_tokens)
-        self._tokenizer.renew(latents.flatten(0, 1), self.used)
+        latents = self.network.encoder(picture, self.network.latent_tokens)
+        self.network.renew(latents.flatten(0, 1), self.used)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.broadcast(self._tokenizer.quantize.embedding.weight, 0)
+            torch.distributed.broadcast(self.network.quantize.embedding.weight, 0)
         self.used.zero_()
 
 
