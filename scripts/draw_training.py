@@ -98,7 +98,8 @@ def main() -> None:
         write_log(folder, given.into / f"{report.recipe}.csv")
         (given.into / f"{report.recipe}.json").write_bytes(encode_json(report))
         print(table(report), "\n")
-        print(f"{report.plan.steps} steps of {report.plan.batch} in {report.seconds / 60:.1f} minutes on {report.device}, "
+        minutes = f"{report.seconds / 60:.1f} minutes"
+        print(f"{report.plan.steps} steps of {report.plan.batch} in {minutes} on {report.device}, "
               f"{report.threads} thread(s); {report.parameters:,} parameters\n")  # fmt: skip
 
 
