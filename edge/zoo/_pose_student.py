@@ -24,6 +24,7 @@ _CHANNELS = {2: 24, 4: 40, 10: 112, 13: 192}  # by residual: features at stride 
 _WIDTH = 64
 _DEEPEST = SIDE // 32  # cells
 _SQUEEZED = 32
+_RARE = -4.0  # logit of a landmark where nothing is known: most cells have none
 _PLANE = 3  # of a landmark, beside its place: depth, visibility, presence
 
 
@@ -94,6 +95,8 @@ class PoseStudent(nn.Module):
         self.backbone = Backbone()
         self.pyramid = _Pyramid()
         self.heatmap = nn.Conv2d(_WIDTH, LANDMARKS, 1)
+        assert self.heatmap.bias is not None
+        nn.init.constant_(self.heatmap.bias, _RARE)
         self.squeeze = nn.Sequential(
             nn.Conv2d(_CHANNELS[13], _SQUEEZED, 1, bias=False), nn.BatchNorm2d(_SQUEEZED), nn.ReLU6()
         )

@@ -142,13 +142,16 @@ def people(setting: Setting, how: Augmentation, *, wanted: Callable[[Path], bool
     )  # fmt: skip
 
 
-def unlabelled(setting: Setting) -> tuple[FolderSamples, tuple[SourceRecord, ...]]:
-    """Return the frames to train on as they are, for recipes whose teachers answer in training."""
+def unlabelled(setting: Setting, held_out: int = 0) -> tuple[FolderSamples, tuple[SourceRecord, ...]]:
+    """Return the frames to train on as they are, for recipes whose teachers answer in training.
+
+    `held_out` is how many of those that are held back the recipe measures on.
+    """
     training, _ = _frames(setting, lambda _: True)
     own = setting.data is not None
     record = SourceRecord(
         name=setting.data.name if setting.data else "frames of pose2sim's recordings",
-        licence="the user's" if own else "BSD-3-Clause", training=len(training), held_out=0,
+        licence="the user's" if own else "BSD-3-Clause", training=len(training), held_out=held_out,
         sha256=content_key(*(file_digest(path) for path in training)),
     )  # fmt: skip
     return FolderSamples(training), (record,)

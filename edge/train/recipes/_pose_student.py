@@ -15,7 +15,7 @@ from convert.load import load
 from convert.prepare import run_eager
 from edge.contract import Contract
 from edge.tasks import TASKS, Region
-from edge.tasks._landmarks import LANDMARK_NAMES, SIGMAS, oks
+from edge.tasks._landmarks import SIGMAS, oks
 from edge.train.data.augment import Augmentation, person_region
 from edge.train.data.sample import ABSENT, SEEN, Sample
 from edge.train.recipes import Setting
@@ -30,7 +30,7 @@ _SPREAD = 1.25  # of the heatmaps' peaks, in cells
 _MARGIN = 1.3  # of the region around a person, times the longer side of the keypoints' box
 _SLOW = 0.3  # of the learning rate, for what ImageNet has taught already
 _WEIGHTS = {"heatmap": 20.0, "place": 10.0, "depth": 2.0, "world": 2.0, "states": 0.2, "presence": 0.2}
-_HIPS = [LANDMARK_NAMES.index("left_hip"), LANDMARK_NAMES.index("right_hip")]
+_LEAST = 1e-6
 Points = NDArray[Any]
 Place = Callable[[Sample, Region], Points]
 
@@ -65,9 +65,15 @@ class PoseLearner(Learner[PoseStudent]):
             "depth": _mean((found[..., 2:3] - depth_pixels(batch)).abs() / SIDE, metric),
             "world": _mean((world - batch["world"]).abs(), metric),
             "states": _states_loss(found, batch["states"], person),
-            "presence": F.binary_cross_entropy(outputs["presence"][:, 0].float(), person.float()),
+            "presence": _log_loss(outputs["presence"][:, 0].float(), person.float()),
         }
         return {name: _WEIGHTS[name] * value for name, value in losses.items()}
+
+
+def _log_loss(probability: Tensor, target: Tensor) -> Tensor:
+    """Return the mean cross-entropy of probabilities; torch's own refuses mixed precision."""
+    sure = probability.clamp(_LEAST, 1.0 - _LEAST)
+    return -(target * sure.log() + (1.0 - target) * (1.0 - sure).log()).mean()
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge.images import read_image, warp
-from edge.samples import PHOTOS
-from edge.store import fetch_file
 from edge.tasks import Image
 from edge.tasks._geometry import stretch_matrix
 from edge.train.data.augment import Augmentation, Augmented
@@ -83,16 +81,16 @@ def study(setting: Setting) -> Study:
     """Return what a training needs."""
     seed, sizes = setting.plan.seed, tiny()
     features = frozen(build_features(None if setting.smoke else pretrained_weights()))
-    frames, records = unlabelled(setting)
     how = Augmentation(size_hw=(_SIDE, _SIDE), margin=1.5, shift=0.3, scale=1.8, rotation=0.1, blurred=0.0, noise=0.0,
                        compressed=0.0, occluded=0.0)  # fmt: skip
+    paths = held_out_paths(setting)[:_MOST_HELD_OUT]
+    held_out = [_square(read_image(path)) for path in paths]
+    frames, records = unlabelled(setting, len(held_out))
     sources = (
         SyntheticSamples(People(seed, size_hw=(_SIDE, _SIDE))),
         shuffled(kept(frames), seed),
         EmptyRooms(seed, (_SIDE, _SIDE)),
     )
-    paths = held_out_paths(setting) or tuple(fetch_file(photo) for photo in PHOTOS)
-    held_out = [_square(read_image(path)) for path in paths[:_MOST_HELD_OUT]]
     made = [
         SourceRecord(name=source.name, licence=source.licence, training=0, held_out=0, sha256="")
         for source in (RENDERED, ROOMS)
