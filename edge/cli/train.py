@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +11,19 @@ import msgspec
 
 from edge.cli import json_option, print_json, progress
 from edge.cli.options import model_options, model_request
+from edge.cli.training_bar import training_bar
 from edge.errors import UsageError
 
 if TYPE_CHECKING:
     from edge.train.recipe import TrainReport
-    from edge.train.rounds import Bar
+
+# As edge.train.machine has them, which imports torch.
+TRAINING_PRECISIONS = ("32-true", "bf16-mixed")
+_BATCH = 4
 
 
 @click.command("train")
-@click.argument("model")
+@click.argument("model", metavar="MODEL|RECIPE", required=False)
 @model_options
 @click.option("--qat", is_flag=True, help="Train for 8 bits: with simulated rounding, after the float model's answers.")
 @click.option("--ternary", is_flag=True, help="Train for weights in {-1, 0, +1}, a scale per output channel.")
@@ -29,28 +31,72 @@ if TYPE_CHECKING:
     "--max-drop",
     help="With --ternary: layers that cost more of the task's metric go to 4 and then 8 bits, as 5%.",
 )
-@click.option("--steps", type=click.IntRange(1), help="Optimizer steps.  [default: 400]")
+@click.option("--steps", type=click.IntRange(1), help="Optimizer steps.  [default: 400, or the recipe's]")
 @click.option("--epochs", type=click.IntRange(1), help="Times through the pictures, instead of --steps.")
-@click.option("--batch", default=4, show_default=True, type=click.IntRange(1), help="Pictures a step.")
+@click.option("--batch", type=click.IntRange(1), help="Examples a step.  [default: 4, or the recipe's]")
 @click.option(
     "--lr",
     type=click.FloatRange(0, min_open=True),
-    help="Largest learning rate, relative to the weights.  [default: 2e-5, ternary: 2e-3]",
+    help="Largest learning rate; with --qat and --ternary relative to the weights.  [default: 2e-5, 2e-3, recipe's]",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Chooses and alters the pictures.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Chooses and alters the data.")
 @click.option("--accelerator", default="auto", show_default=True, help="cpu, cuda, mps or auto.")
 @click.option("--devices", default="1", show_default=True, help="How many of them, or auto for all.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder for the trained weights.")
+@click.option(
+    "--precision-training",
+    "precision_training",
+    type=click.Choice(TRAINING_PRECISIONS),
+    default=TRAINING_PRECISIONS[0],
+    show_default=True,
+    help="Of a recipe's arithmetic.",
+)
+@click.option("--smoke", is_flag=True, help="A recipe's every part in a few steps, to see that it works.")
+@click.option("--out", type=click.Path(path_type=Path), help="A new folder for the trained weights.")
+@click.option("--list", "list_them", is_flag=True, help="List the recipes.")
 @click.option("--resume", is_flag=True, help="Go on with the training in the output folder.")
 @json_option
 def train_command(
+    model: str | None, qat: bool, ternary: bool, list_them: bool, smoke: bool, as_json: bool, **options: Any
+) -> None:
+    """Train the model of RECIPE, or fine-tune MODEL's weights until few bits cost less.
+
+    `edge train RECIPE --out DIR` trains a network from the recipe's data; `edge train --list` shows the recipes.
+
+    With --qat or --ternary, MODEL is a name that `edge models` lists or path/to/file.py:function. That needs no labels:
+    the model learns to answer with rounded weights (with --qat activations too) as it does in float, on altered
+    pictures of the folder --data or on the kit's photographs.
+
+    Both write a checkpoint that `edge deploy` takes.
+    """
+    from edge.cli.train_recipe import list_recipes, train_recipe
+
+    if list_them:
+        list_recipes(as_json)
+        return
+    if model is None:
+        raise UsageError("name a recipe (`edge train --list`), or a model with --qat or --ternary")
+    if options["out"] is None:
+        raise UsageError("say where the trained weights go: --out DIR, a new folder")
+    _quieten()
+    if qat or ternary:
+        if smoke or options["precision_training"] != TRAINING_PRECISIONS[0]:
+            raise UsageError(
+                "--smoke and --precision-training are for recipes; leave them out with --qat and --ternary"
+            )
+        _train_rounded(model, qat, ternary, as_json=as_json, **options)
+    else:
+        train_recipe(model, smoke=smoke, as_json=as_json, **options)
+
+
+def _train_rounded(
     model: str,
     qat: bool,
     ternary: bool,
+    *,
     max_drop: str | None,
     steps: int | None,
     epochs: int | None,
-    batch: int,
+    batch: int | None,
     lr: float | None,
     seed: int,
     accelerator: str,
@@ -59,14 +105,9 @@ def train_command(
     resume: bool,
     as_json: bool,
     data: Path | None,
+    precision_training: str,
     **options: Any,
 ) -> None:
-    """Fine-tune MODEL's weights until few bits cost less, and write them as a checkpoint that `edge deploy` takes.
-
-    Needs no labels: the model learns to answer with rounded weights (with --qat activations too) as it does in float,
-    on altered pictures of the folder --data or on the kit's photographs. MODEL is a name that `edge models` lists or
-    path/to/file.py:function.
-    """
     if qat == ternary:
         raise UsageError("say what to train for: --qat for 8 bits, or --ternary")
     if max_drop is not None and not ternary:
@@ -74,12 +115,13 @@ def train_command(
     if steps and epochs:
         raise UsageError("--steps and --epochs say the same thing twice; give one of them")
     request = model_request(model, data=None, **options)
-    _quieten()
     from edge.train.data.album import choose_pictures
+    from edge.train.machine import Machine
     from edge.train.recipe import CHECKPOINT, LEARNING_RATE, TrainingRecipe
-    from edge.train.run import Machine, train_model
+    from edge.train.run import train_model
     from quant.budget import parse_share
 
+    batch = batch or _BATCH
     if epochs:
         steps = -(-epochs * len(choose_pictures(data).training) // batch)
     precision = "ternary" if ternary else "int8"
@@ -89,7 +131,7 @@ def train_command(
     )
     if steps:
         recipe = msgspec.structs.replace(recipe, steps=steps)
-    with _bar() as bar:
+    with training_bar() as bar:
         report = train_model(
             request, recipe, out, data=data, resume=resume,
             machine=Machine(accelerator=accelerator, devices=devices), progress=progress, bar=bar,
@@ -120,29 +162,3 @@ def _describe(report: TrainReport) -> None:
         progress(f"answers  {ladder.metric} {ladder.value:.4f} against the float model on {ladder.pictures} pictures")
         if not ladder.met:
             progress(f"warning  that misses --max-drop {100 * (report.recipe.max_drop or 0):g}%; more --steps may help")
-
-
-@contextlib.contextmanager
-def _bar() -> Iterator[Bar]:
-    """Show a bar on standard error, from the first step on."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from edge.train.rounds import Bar
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("loss {task.fields[loss]}"))
-    shown = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = shown.add_task("", start=False, loss="")
-
-    def begin(total: int, done: int) -> None:
-        shown.start()
-        shown.start_task(task)
-        shown.update(task, total=total, completed=done)
-
-    def step(done: int, loss: float) -> None:
-        shown.update(task, completed=done, loss=f"{loss:.5f}")
-
-    try:
-        yield Bar(begin=begin, step=step)
-    finally:
-        shown.stop()

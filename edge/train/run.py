@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import platform
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +16,17 @@ from convert.program import Model, Program, weights_digest
 from convert.tails import cut_tails
 from edge.artifact import encode_json, file_digest, write_atomic
 from edge.contract import image_contract, takes_image
-from edge.disk import disk_errors
-from edge.errors import ContractError, MissingError, UsageError
-from edge.output import exclusive
+from edge.errors import ContractError, UsageError
 from edge.train.data.album import Album, choose_pictures, open_album
 from edge.train.features import with_features
 from edge.train.loop import Distances
 from edge.train.losses import distillation
+from edge.train.machine import Machine, check_batch, device_name, start_fabric, training_folder
 from edge.train.qat import Pair, copy_weights, make_pair, quantizer_for
 from edge.train.recipe import CHECKPOINT, RECORD, LossRecord, TrainingRecipe, TrainReport
 from edge.train.rounding import activations
 from edge.train.rounds import Bar, Training
-from edge.train.state import STATE, Identity, State, cut_losses, read_state, write_state
+from edge.train.state import Identity, State, cut_losses, read_state, write_checkpoint, write_state
 from edge.train.ternary import rung_sizes
 from edge.versions import installed_version
 from quant.precision import PRECISIONS
@@ -42,14 +37,6 @@ if TYPE_CHECKING:
 RANGE_INPUTS = 24  # as many as deploying measures ranges on
 KEEP_EVERY = 25
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """Say where to compute: Fabric's names of an accelerator and a number of devices."""
-
-    accelerator: str = "auto"
-    devices: str = "1"
 
 
 def train_model(
@@ -69,48 +56,10 @@ def train_model(
     `out` gets checkpoint.safetensors, train.json, losses.jsonl and, while it trains, the state to resume from. Returns
     the record, or None in processes other than the first. Raises EdgeError.
     """
-    fabric = _fabric(machine or Machine())
-    if recipe.batch % fabric.world_size:
-        raise UsageError(
-            f"--batch {recipe.batch} cannot be shared among {fabric.world_size} devices; choose a multiple"
-        )
-    with _folder(out, resume, first=fabric.is_global_zero):
+    fabric = start_fabric(machine or Machine())
+    check_batch(recipe.batch, fabric)
+    with training_folder(out, resume, first=fabric.is_global_zero):
         return _train(fabric, request, recipe, out, data, resume, keep_every, progress, bar)
-
-
-def _fabric(machine: Machine) -> Fabric:
-    try:
-        from lightning_fabric import Fabric
-    except ImportError as error:
-        raise MissingError(
-            f"edge train needs Lightning Fabric ({error}): pip install 'edge-deployment-kit[train]'"
-        ) from None
-    devices: int | str = int(machine.devices) if machine.devices.isdigit() else machine.devices
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # advice on hardware that is not asked for
-        try:
-            fabric = Fabric(accelerator=machine.accelerator, devices=devices)
-        except Exception as error:  # Fabric raises many types for devices that are not there
-            first = str(error).strip().split("\n", 1)[0]
-            raise UsageError(f"cannot train on {machine.devices} of {machine.accelerator}: {first}") from error
-        fabric.launch()  # with several devices, each runs this command in a process of its own
-    return fabric
-
-
-@contextlib.contextmanager
-def _folder(out: Path, resume: bool, *, first: bool) -> Iterator[None]:
-    """Hold the output folder; the first process does so for all."""
-    if not first:
-        yield
-        return
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; choose another --out")
-    if resume and not (out / STATE).is_file():
-        raise UsageError(f"{out} holds no training to resume ({STATE} is not there); leave --resume out")
-    if not resume and out.is_dir() and any(path.name != ".lock" for path in out.iterdir()):
-        raise UsageError(f"{out} exists; go on with --resume, or choose another --out")
-    with exclusive(out):
-        yield
 
 
 def _train(
@@ -156,7 +105,7 @@ def _train(
         return None
     learnt, unrounded, after = distances.now(), distances.unrounded(), distances.rounded()
     trained = copy_weights(pair.student, model.module)
-    _write_checkpoint(model, out)
+    write_checkpoint(model.module, out)
     report = TrainReport(
         model=model.name,
         source=model.source,
@@ -175,7 +124,7 @@ def _train(
             before_outputs=dict(start.before),
             after_outputs=after,
         ),
-        device=_device_name(fabric.device),
+        device=device_name(fabric.device),
         processes=fabric.world_size,
         threads=torch.get_num_threads(),
         seconds=round(time.monotonic() - began, 1),
@@ -232,19 +181,5 @@ def _start(out: Path, identity: Identity, pair: Pair, distances: Distances, *, r
     return State(0, pair.student.state_dict(), {}, before)
 
 
-def _write_checkpoint(model: Model, out: Path) -> None:
-    from safetensors.torch import save_file
-
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.module.state_dict().items()}
-    temporary = out / f".{CHECKPOINT}.part"
-    with disk_errors(out, "choose another --out"):
-        save_file(state, temporary, metadata={"format": "pt"})
-        temporary.replace(out / CHECKPOINT)
-
-
 def _mean(parts: dict[str, float] | Any) -> float:
     return sum(parts.values()) / len(parts)
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {platform.machine()}"

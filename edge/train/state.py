@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 import torch
+from torch import nn
 
 from edge.disk import disk_errors
 from edge.errors import UsageError
-from edge.train.recipe import LOSSES, TrainingRecipe
+from edge.train.recipe import CHECKPOINT, LOSSES, TrainingRecipe
 
 STATE = "state.pt"
 _FORMAT = 2
@@ -42,7 +43,6 @@ class State:
 
 def write_state(folder: Path, identity: Identity, state: State) -> None:
     """Replace the folder's state; a kill at any moment leaves the old one or the new one."""
-    temporary = folder / f".{STATE}.part"
     content = {
         "format": _FORMAT,
         "identity": msgspec.json.encode(identity).decode(),
@@ -52,9 +52,15 @@ def write_state(folder: Path, identity: Identity, state: State) -> None:
         "before": dict(state.before),
         "climbs": state.climbs,
     }
+    replace_state(folder, content)
+
+
+def replace_state(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write a folder's state to a temporary name and rename it."""
+    temporary = folder / f".{STATE}.part"
     with disk_errors(folder, "choose another --out"):
         with temporary.open("wb") as stream:
-            torch.save(content, stream)
+            torch.save(dict(content), stream)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(folder / STATE)
@@ -100,3 +106,14 @@ def cut_losses(folder: Path, steps: int) -> None:
     path = folder / LOSSES
     lines = path.read_bytes().splitlines(keepends=True)[:steps] if path.is_file() else []
     path.write_bytes(b"".join(lines))
+
+
+def write_checkpoint(module: nn.Module, folder: Path) -> None:
+    """Write a module's weights under its own keys, in one step."""
+    from safetensors.torch import save_file
+
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in module.state_dict().items()}
+    temporary = folder / f".{CHECKPOINT}.part"
+    with disk_errors(folder, "choose another --out"):
+        save_file(state, temporary, metadata={"format": "pt"})
+        temporary.replace(folder / CHECKPOINT)

@@ -19,10 +19,11 @@ from edge.train.features import with_features
 from edge.train.ladder import climb, round_end
 from edge.train.loop import Distances, learning_rate, rounding_share
 from edge.train.losses import distillation
+from edge.train.machine import Machine
 from edge.train.qat import copy_weights, make_pair
 from edge.train.recipe import CHECKPOINT, TrainingRecipe
 from edge.train.rounding import set_phase
-from edge.train.run import Machine, train_model
+from edge.train.run import train_model
 from edge.train.ternary import TernaryQuantizer, coded, codes_and_scale, roundings, rung_sizes, set_share
 from quant.ternary.rounding import half_scale
 

@@ -16,8 +16,10 @@ from training_models import write_pictures, write_source
 from convert.keys import ModelRequest
 from convert.prepare import load_any
 from edge.errors import CheckpointError, ContractError, InputError, UsageError
+from edge.train.machine import Machine
 from edge.train.recipe import CHECKPOINT, LOSSES, RECORD, TrainingRecipe
-from edge.train.run import Bar, Machine, train_model
+from edge.train.rounds import Bar
+from edge.train.run import train_model
 from edge.train.state import STATE
 
 RECIPE = TrainingRecipe(steps=12, batch=2, lr=2e-3)
