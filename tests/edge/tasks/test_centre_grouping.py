@@ -224,7 +224,7 @@ def test_the_zoos_contract_decodes():
     own = MODELS["panoptic-deeplab-mobilenet-v3-large"].contract
     side = own.outputs[0].shape[2]
     logits = np.full((1, 133, side, side), -4, np.float32)
-    logits[0, 17, 40:80, 30:70] = 4  # a horse
+    logits[0, 17, 40:80, 30:70] = 9  # a horse
     logits[0, 125, 80:] = logits[0, 119, :80] = 3  # on grass, under the sky
     place = np.mgrid[:side, :side].astype(np.float32)
     heat = np.exp(-((place[0] - 60) ** 2 + (place[1] - 50) ** 2) / 40)[None, None]
