@@ -23,6 +23,7 @@ from edge.tasks._nearest import nearest_points
 from edge.tasks._upsampled_classes import upsampled_classes
 
 DECODER = "centre-grouping"
+_FAR = 1e6  # pixels, beyond any picture; squares of it are still numbers
 _CLASSES, _CENTRES, _OFFSETS = "semantic_logits", "centre_heatmap", "offsets"
 
 
@@ -36,8 +37,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     least_stuff: int = 2048  # area of stuff below which it is dropped
 
     def __post_init__(self) -> None:
-        if self.window < 1 or self.window % 2 == 0:
-            raise ValueError(f"window is {self.window}; it must be odd and positive")
+        if self.window < 3 or self.window % 2 == 0:
+            raise ValueError(f"window is {self.window}; it must be odd, and 3 at least")
         if self.centre_threshold < 0 or self.most_centres < 1:
             raise ValueError(
                 f"centre_threshold {self.centre_threshold} must not be negative, most_centres {self.most_centres} be 1 "
@@ -219,10 +220,10 @@ def _planes(
                 f"{name} has planes of {list(values.shape[1:])}, {_CLASSES} of {list(found[0].shape[1:])}"
             )
         if not np.isfinite(values).all():
-            values = np.nan_to_num(values, nan=0.0)
+            values = np.nan_to_num(values, nan=0.0, posinf=_FAR, neginf=-_FAR)
         found.append(np.ascontiguousarray(values, np.float32))
     logits, heat, offsets = found
-    return logits, heat[0], offsets
+    return logits, heat[0], np.clip(offsets, -_FAR, _FAR)
 
 
 def _inside(frame: Frame) -> tuple[tuple[int, int], tuple[int, int]]:
