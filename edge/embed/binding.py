@@ -8,7 +8,7 @@ from typing import Any
 
 from edge.artifact import Artifact, Manifest
 from edge.contract import Contract, TensorSpec
-from edge.embed.decoders import DECODERS, Decoder, first_class
+from edge.embed.decoders import Decoder, decoder_for, first_class
 from edge.embed.names import Language, comment, identifiers, quoted
 from edge.embed.project import Project
 from edge.errors import InputError
@@ -126,7 +126,7 @@ def _labels(contract: Contract, language: Language) -> list[_Label]:
 
 def _usable(contract: Contract) -> Decoder | None:
     """Return the task's decoder if what it needs is there: a picture that went in, or one that comes out."""
-    decoder = DECODERS.get(contract.task)
+    decoder = decoder_for(contract)
     return decoder if decoder and (_is_image(contract) or _pixels(contract, decoder)) else None
 
 

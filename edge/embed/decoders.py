@@ -32,6 +32,17 @@ DECODERS: Mapping[str, Decoder | None] = {
 }
 
 
+# The decoders of a task that both cores have, where they have not all of them.
+_KNOWN = {"panoptic": frozenset({"mask-wise"})}
+
+
+def decoder_for(contract: Contract) -> Decoder | None:
+    """Return what decodes a contract's outputs in the cores, or None: then the outputs are the result."""
+    named = contract.postprocess.decoder if contract.postprocess else ""
+    known = _KNOWN.get(contract.task)
+    return DECODERS.get(contract.task) if known is None or named in known else None
+
+
 def first_class(contract: Contract) -> int:
     """Return the class number of the first label: a single label of two classes names class 1, 0 is the background."""
     decoder = contract.postprocess.decoder if contract.postprocess else ""

@@ -7,7 +7,7 @@ from embed_artifacts import make_artifact, make_gradle
 
 from edge.contract import Contract, Postprocess, TensorSpec
 from edge.embed import place
-from edge.embed.decoders import DECODERS, first_class
+from edge.embed.decoders import DECODERS, decoder_for, first_class
 from edge.embed.embed import embed
 from edge.embed.records import read_record
 from edge.errors import InputError, Refused, StoreError, UsageError
@@ -298,6 +298,15 @@ def test_a_setting_too_long_for_a_binding_is_refused(tmp_path, app):
 def test_every_task_has_a_decoder_or_says_that_there_is_none():
     assert DECODERS.keys() == set(TASKS)
     assert all(found.wants_region == TASKS[name].needs_region for name, found in DECODERS.items() if found)
+
+
+def test_a_decoder_that_the_cores_have_not_leaves_the_outputs():
+    spec = (TensorSpec(name="x", shape=(1, 3, 4, 4), layout="NCHW"),)
+    found = [
+        decoder_for(Contract(inputs=spec, task="panoptic", postprocess=Postprocess(decoder=name)))
+        for name in ("mask-wise", "mask-centres")
+    ]
+    assert found == [DECODERS["panoptic"], None]
 
 
 def test_the_single_label_of_two_classes_is_class_1():
