@@ -35,7 +35,17 @@ class MaskConver(nn.Module):
         self.centre_head = FusedHead(SHALLOW_CHANNELS, width, width, kernel=_KERNEL)
         self.pixel_head = FusedHead(SHALLOW_CHANNELS, width, width, kernel=_KERNEL)
         self.mask_embedding = nn.Parameter(_untrained(classes, width))
-        nn.init.constant_(self.class_head.predict.bias, _PRIOR)  # type: ignore[arg-type]
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Begin as the published training does: features keep their scale, centres are rare."""
+        for name, layer in self.named_modules():
+            if isinstance(layer, nn.Conv2d):
+                gain = 2.0 if "_head" in name else 1.0
+                nn.init.normal_(layer.weight, std=(gain / layer.weight[0].numel()) ** 0.5)
+        for head, bias in ((self.class_head, _PRIOR), (self.centre_head, 0.0), (self.pixel_head, 0.0)):
+            nn.init.normal_(head.predict.weight, std=0.01)
+            nn.init.constant_(head.predict.bias, bias)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         shallow, deep = self.backbone(image)

@@ -40,7 +40,14 @@ def same_average(x: Tensor, kernel: int, stride: int) -> Tensor:
     rows, columns = (same_padding(size, kernel, stride) for size in x.shape[2:])
     if rows[0] == rows[1] and columns[0] == columns[1]:
         return F.avg_pool2d(x, kernel, stride, (rows[0], columns[0]), count_include_pad=False)
-    sums = F.avg_pool2d(F.pad(x, (*columns, *rows)), kernel, stride)
-    ones = torch.ones((1, 1, *x.shape[2:]), dtype=x.dtype, device=x.device)
-    inside = F.avg_pool2d(F.pad(ones, (*columns, *rows)), kernel, stride)
-    return sums * inside.reciprocal()
+    means = F.avg_pool2d(F.pad(x, (*columns, *rows)), kernel, stride)  # over padding, too
+    down, across = (_shares(size, kernel, stride, x) for size in x.shape[2:])
+    return means * down[:, None] * across
+
+
+def _shares(size: int, kernel: int, stride: int, like: Tensor) -> Tensor:
+    """Return the pixels of a window as a multiple of those inside, for every window along an axis."""
+    before, _ = same_padding(size, kernel, stride)
+    starts = range(-before, size - before, stride)
+    inside = [min(start + kernel, size) - max(start, 0) for start in starts]
+    return torch.tensor([kernel / count for count in inside], dtype=like.dtype, device=like.device)

@@ -302,11 +302,11 @@ def test_every_task_has_a_decoder_or_says_that_there_is_none():
 
 def test_a_way_of_decoding_that_the_apps_lack_leaves_them_the_outputs():
     spec = (TensorSpec(name="x", shape=(1, 3, 4, 4), layout="NCHW"),)
-    kinds = ("mask-wise", "centre-grouping")
+    kinds = ("mask-wise", "centre-grouping", "mask-centres")
     found = [
         decoder_of(Contract(inputs=spec, task="panoptic", postprocess=Postprocess(decoder=kind))) for kind in kinds
     ]
-    assert [decoder.type if decoder else None for decoder in found] == ["PanopticTask", None]
+    assert [decoder.type if decoder else None for decoder in found] == ["PanopticTask", None, None]
     assert decoder_of(Contract(inputs=spec, task="segmentation")) is DECODERS["segmentation"]
     assert decoder_of(Contract(inputs=spec)) is None
 

@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 def macs(network, *inputs):
     """Return the multiply-accumulates of convolutions and matrix products; `network` and `inputs` are on "meta"."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter:
         network(*inputs)
     assert counter.get_total_flops() % 2 == 0
     return counter.get_total_flops() // 2
