@@ -95,9 +95,10 @@ def hough_seeds(fields: Fields, rule: Rule) -> tuple[Floats, NDArray[np.intp], F
     cell, kind, weight, row, column = (array[inside] for array in (cell, kind, weight, row, column))
     place, share = _corners(row, column, kind, height + 2, width + 2)
     size = KEYPOINTS * (height + 2) * (width + 2)
-    mass = np.bincount(place, (share * weight).ravel(), size)
-    rows = np.bincount(place, (share * (weight * row)).ravel(), size)
-    columns = np.bincount(place, (share * (weight * column)).ravel(), size)
+    mass, rows, columns = (
+        np.asarray(np.bincount(place, (share * value).ravel(), size), np.float64)
+        for value in (weight, weight * row, weight * column)
+    )
     grid = mass.reshape(KEYPOINTS, height + 2, width + 2)
     least = _LEAST_PEAK * math.pi * (_RADIUS / rule.stride) ** 2
     peaks = np.flatnonzero((grid == _neighbourhood_maximum(grid)) & (grid >= least))
