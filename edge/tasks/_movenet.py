@@ -6,6 +6,8 @@ is, and the cropping rule of TensorFlow's MoveNet tutorial.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,7 +45,7 @@ def decode_person(
     return np.stack([x + fine[:, 1], y + fine[:, 0]], axis=1), scores[y, x, kinds]
 
 
-def _known(values: NDArray[np.floating]) -> NDArray[np.float64]:
+def _known(values: NDArray[Any]) -> NDArray[np.float64]:
     return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,9 +55,7 @@ class Instances:
     totals: Floats
 
 
-def fields_of(
-    probability: NDArray[np.floating], offset: NDArray[np.floating], *displacements: NDArray[np.floating]
-) -> Fields:
+def fields_of(probability: NDArray[Any], offset: NDArray[Any], *displacements: NDArray[Any]) -> Fields:
     """Lay planes (H, W, 17), (H, W, 34) and twice (H, W, 32) out per cell; what is no number becomes 0."""
     height, width, count = probability.shape
     vectors = [finite(plane).reshape(height * width, 2, -1) for plane in (offset, *displacements)]
@@ -68,7 +67,7 @@ def fields_of(
     )
 
 
-def finite(values: NDArray[np.floating]) -> Floats:
+def finite(values: NDArray[Any]) -> Floats:
     """Return the values with 0 for what is no number."""
     return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
@@ -96,9 +95,10 @@ def hough_seeds(fields: Fields, rule: Rule) -> tuple[Floats, NDArray[np.intp], F
     cell, kind, weight, row, column = (array[inside] for array in (cell, kind, weight, row, column))
     place, share = _corners(row, column, kind, height + 2, width + 2)
     size = KEYPOINTS * (height + 2) * (width + 2)
-    mass = np.bincount(place, (share * weight).ravel(), size)
-    rows = np.bincount(place, (share * (weight * row)).ravel(), size)
-    columns = np.bincount(place, (share * (weight * column)).ravel(), size)
+    mass, rows, columns = (
+        np.asarray(np.bincount(place, (share * value).ravel(), size), np.float64)
+        for value in (weight, weight * row, weight * column)
+    )
     grid = mass.reshape(KEYPOINTS, height + 2, width + 2)
     least = _LEAST_PEAK * math.pi * (_RADIUS / rule.stride) ** 2
     peaks = np.flatnonzero((grid == _neighbourhood_maximum(grid)) & (grid >= least))

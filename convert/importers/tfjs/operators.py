@@ -71,7 +71,7 @@ def _convolution(draft: Draft, weights: Array, channels: int, kind: str) -> Made
         dilationWFactor=dilations[2],
         fusedActivationFunction=_ACTIVATIONS[activation],
     )
-    inputs = (0, weights, draft.constant(2)) if biased else (0, weights)
+    inputs: tuple[int | Array, ...] = (0, weights, draft.constant(2)) if biased else (0, weights)
     return Made(kind, inputs, (batch, *out, channels), options)
 
 
