@@ -118,7 +118,8 @@ def read_coco_people(annotations: Path, folder: Path) -> CocoPeople:
     read = _decode(annotations)
     pictures = {picture.id: picture for picture in read.images}
     persons = {category.id for category in read.categories if category.name == "person"} or {1}
-    people, crowds = [], {}
+    people: list[Annotation] = []
+    crowds: dict[int, list[Annotation]] = {}
     for item in read.annotations:
         if item.category_id not in persons:
             continue

@@ -196,7 +196,7 @@ def _anchors(rig: Rig, weights: Mapping[str, Array]) -> dict[str, Array]:
     count, size = len(rig.bones), rig.mesh_size
     carried = np.concatenate([rig.weights, np.eye(count, dtype=np.float32), np.zeros((count, count), np.float32)])
     rows: list[tuple[int, int, float, Array, Array]] = []
-    radius = []
+    radius: list[float] = []
     for place, name in enumerate(NAMES):
         shares = weights[name][:, None] * carried  # (P, B)
         for bone in np.flatnonzero(np.abs(shares).sum(axis=0) > _LEAST_MASS):

@@ -78,7 +78,7 @@ class Skeleton:
 
     def _neutral(self, heads: Array) -> dict[str, Array]:
         """Return the turns (N, 3, 3) from rest to neutral of the bones that do not rest there."""
-        found = {}
+        found: dict[str, Array] = {}
         for side in "LR":
             at = {name: heads[:, self.bones.index(f"{name}.{side}")] for name in _LANDMARKS}
             upper, fore = _arm(at)
@@ -103,7 +103,7 @@ _HAND = ("wrist", "metacarpal", "finger")
 def _limb(angle: dict[str, Array], sign: float) -> dict[str, Array]:
     """Return the turns of one side's bones; `sign` is 1 for the left side, −1 for the right one."""
     zero = np.zeros_like(angle["elbow_bend"])
-    turns = {}
+    turns: dict[str, Array] = {}
     for joint, bone in (("shoulder", "upperarm"), ("hip", "upperleg")):
         half = _about(-sign * angle[f"{joint}_twist"] / 2)
         swing = _swing(angle[f"{joint}_raise"], sign * angle[f"{joint}_plane"])
