@@ -34,7 +34,8 @@ from edge.packages import PackageFile as PackageFile
 
 ELSEWHERE = "set EDGE_CACHE to a folder on another disk"
 Kind = Literal["prepared", "artifacts", "photographs", "bodies", "frames", "labels"]
-RESULTS = ("prepared", "artifacts", "photographs", "networks", "bodies", "frames", "labels")  # folders of the cache that another run makes again
+# Folders of the cache that another run makes again.
+RESULTS = ("prepared", "artifacts", "photographs", "networks", "bodies", "frames", "labels")
 _CHUNK_BYTES = 1 << 20
 _PART = ".part-"
 _ABANDONED_S = 24 * 3600.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ _LEGS = np.array(["leg" in part for part in PARTS])
 _FEET = np.array(["foot" in part for part in PARTS])
 _TORSO, _HEAD, _HAIR_PART, _SKIRT = (PARTS.index(name) for name in ("torso", "head", "hair", "skirt"))
 _EYES = 1, 2  # groups of faces
+_LEAST_CONTRAST = 0.2  # of a cloth's colour to the skin's, in some channel
 
 # Between the lightest and the darkest of Fitzpatrick's skin types, roughly, in sRGB.
 _SKIN_TONES = (
@@ -115,12 +116,14 @@ def sample_outfit(generator: np.random.Generator, textures: tuple[Array, ...]) -
     skin = _between(_SKIN_TONES, tone) * generator.uniform(0.92, 1.06, 3)
     top = _sample_cloth(generator, textures)
     bottom = top if generator.random() < 0.12 else _sample_cloth(generator, textures)
+    top, bottom = (_unlike(skin, cloth) for cloth in (top, bottom))
     hair = _HAIR_TONES[generator.integers(len(_HAIR_TONES))] * generator.uniform(0.7, 1.2)
     flat = np.zeros((len(MATERIALS), 3))
     flat[_SKIN], flat[_LIPS] = skin, skin * (0.88, 0.62, 0.62)
     flat[_SHOES], flat[_HAIR], flat[_WHITE] = _sample_colour(generator), hair, 0.88
     flat[_IRIS] = _IRIS_TONES[generator.integers(len(_IRIS_TONES))]
-    skirt = generator.random() < 0.18
+    skirt, long_hair = generator.random() < 0.18, generator.random() < 0.35
+    bald = not long_hair and generator.random() < 0.1
     return Outfit(
         cloths={_TOP: top, _BOTTOM: bottom},
         flat=np.clip(flat, 0.0, 1.0).astype(np.float32),
@@ -128,12 +131,19 @@ def sample_outfit(generator: np.random.Generator, textures: tuple[Array, ...]) -
         leg=float(generator.uniform(0.15, 0.3)) if skirt else _one_of(generator, _LEGS_OF_TROUSERS),
         waist=float(generator.uniform(0.12, 0.32)),
         neckline=float(generator.uniform(0.88, 1.04)),
-        hairline=float(generator.uniform(-0.15, 0.25) if generator.random() < 0.92 else 2.0),
+        hairline=2.0 if bald else float(generator.uniform(-0.15, 0.25)),
         looseness_m=float(generator.uniform(0.0, 0.018)),
-        long_hair=bool(generator.random() < 0.35),
+        long_hair=bool(long_hair),
         skirt=bool(skirt),
         barefoot=bool(generator.random() < 0.12),
     )  # fmt: skip
+
+
+def _unlike(skin: Array, cloth: Cloth) -> Cloth:
+    """Return the cloth in another colour if it looks like skin."""
+    if np.abs(cloth.colour - skin).max() > _LEAST_CONTRAST:
+        return cloth
+    return replace(cloth, colour=(1.0 - cloth.colour).astype(np.float32))
 
 
 # Lengths of garments: how often, from where to where.

@@ -26,7 +26,7 @@ _SMALLEST_CUT = 0.3  # of a photograph's sides
 # Photographs without people that are in the public domain (CC0-1.0 or by NASA): skimage/data/README.txt.
 _WHEEL = Package(registry="pypi", package="scikit-image", version="0.26.0")
 _SHA256 = "74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af"
-_MEMBERS = ("brick.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png", "hubble_deep_field.jpg",
+_MEMBERS = ("brick.png", "chelsea.png", "coffee.png", "grass.png", "gravel.png", "hubble_deep_field.jpg",
             "ihc.png", "motorcycle_left.png", "motorcycle_right.png", "rocket.jpg")  # fmt: skip
 
 
@@ -90,6 +90,12 @@ def _cut(generator: np.random.Generator, photograph: Array, size_hw: tuple[int, 
     return np.asarray(cv2.resize(np.ascontiguousarray(cut), size, interpolation=cv2.INTER_LINEAR), np.float32) / 255.0
 
 
+def _colour(generator: np.random.Generator) -> Array:
+    """Return a colour (3,), mostly pale or dull."""
+    grey = generator.beta(1.6, 1.2)
+    return np.asarray(np.clip(grey + generator.normal(0.0, 0.12, 3), 0.0, 1.0))
+
+
 def _room(generator: np.random.Generator, size_hw: tuple[int, int]) -> Array:
     """Return a wall and a floor with uneven light, boxes before them, and grain."""
     import cv2
@@ -97,11 +103,11 @@ def _room(generator: np.random.Generator, size_hw: tuple[int, int]) -> Array:
     height, width = size_hw
     image = np.empty((height, width, 3), np.float32)
     horizon = int(height * generator.uniform(0.35, 0.95))
-    image[:horizon], image[horizon:] = generator.random(3), generator.random(3)
+    image[:horizon], image[horizon:] = _colour(generator), _colour(generator)
     for _ in range(generator.integers(0, 9)):
         x, y = generator.integers(0, width), generator.integers(0, height)
         across, down = generator.integers(3, max(4, width // 2)), generator.integers(3, max(4, height // 2))
-        colour = tuple(float(value) for value in generator.random(3))
+        colour = tuple(float(value) for value in _colour(generator))
         if generator.random() < 0.7:
             cv2.rectangle(image, (int(x), int(y)), (int(x + across), int(y + down)), colour, -1)
         else:

@@ -17,7 +17,7 @@ from edge.train.data.phenotypes import coefficients
 from edge.train.data.skeleton import Skeleton, Transforms
 
 Array = NDArray[Any]
-_VERSION = "1"  # of what is derived
+_VERSION = "2"  # of what is derived
 
 PARTS = (
     "background", "head", "hair", "torso", "skirt", "left_upper_arm", "right_upper_arm", "left_lower_arm",
@@ -75,6 +75,8 @@ class Body:
         self.skeleton = Skeleton(tuple(str(name) for name in arrays.bones), tuple(int(i) for i in arrays.parents))
         count = len(arrays.bones)
         self.size = len(arrays.template) - count  # V
+        self.hair = np.unique(arrays.faces[arrays.face_parts == PARTS.index("hair")])  # vertices
+        self._head_shapes = np.ascontiguousarray(arrays.shapes[:, self.size :])
         self._weights = csr_array(
             (arrays.weights_data, arrays.weights_indices, arrays.weights_indptr), shape=(self.size, count)
         )
@@ -90,12 +92,9 @@ class Body:
     def joints(self, shares: NDArray[np.float64]) -> tuple[Array, Array]:
         """Return heads (N, B, 3) and anchors (N, A, 3) at rest of many bodies, without their meshes."""
         factors = coefficients(shares, self.arrays.shape_values)
-        heads = np.tensordot(factors, self._head_shapes(), 1) + self.arrays.template[self.size :]
+        heads = np.tensordot(factors, self._head_shapes, 1) + self.arrays.template[self.size :]
         anchors = np.tensordot(factors, self.arrays.anchor_shapes, 1) + self.arrays.anchor_template
         return heads, anchors
-
-    def _head_shapes(self) -> Array:
-        return np.asarray(self.arrays.shapes[:, self.size :])
 
     def skin(self, vertices: Array, transforms: Transforms) -> Array:
         """Return vertices (V, 3) carried by one pose's bones: linear blend skinning."""
@@ -106,12 +105,12 @@ class Body:
         return np.asarray(moved)
 
     def keypoints(self, anchors: Array, transforms: Transforms) -> Array:
-        """Return the 33 keypoints (N, 33, 3) of posed bodies with anchors (N, A, 3): what a mesh's vertices give."""
+        """Return the keypoints (N, 33, 3) of posed bodies with anchors (N, A, 3) or (1, A, 3), as the mesh has them."""
         arrays = self.arrays
         bones = arrays.anchor_bone
         parts = (transforms.turn[:, bones] @ anchors[..., None])[..., 0]
         parts += arrays.anchor_mass[:, None] * transforms.shift[:, bones]
-        found = np.zeros((len(anchors), len(arrays.radius), 3), parts.dtype)
+        found = np.zeros((len(parts), len(arrays.radius), 3), parts.dtype)
         np.add.at(found, (slice(None), arrays.anchor_keypoint), parts)
         return found
 
@@ -134,9 +133,12 @@ def open_body(progress: Callable[[str], Any] = lambda _: None) -> Body:
     if folder is None:
         progress("preparing the body model: once, some 10 s")
         folder = _derive(key)
-    return Body(
-        Arrays(**{field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r") for field in fields(Arrays)})
-    )
+    return Body(Arrays(**{field.name: _shared(folder / f"{field.name}.npy") for field in fields(Arrays)}))
+
+
+def _shared(path: Path) -> Array:
+    """Return an array that stays in the file: processes that read it share its memory."""
+    return np.asarray(np.load(path, mmap_mode="r"))
 
 
 def _derive(key: str) -> Path:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _FIELD = math.radians(20.0), math.radians(70.0)  # of view, of the picture's shorter side
-_FILL = 0.5, 1.1  # of the shorter side, that a person who stands upright takes
+_FILL = 0.6, 1.25  # of the shorter side, that a person who stands upright takes
 _ELEVATION = math.radians(8.0), math.radians(16.0)  # mean and spread
 _STEEPEST = math.radians(-35.0), math.radians(75.0)
 _ROLL = math.radians(5.0)

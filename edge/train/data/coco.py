@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,8 @@ def read_coco_people(annotations: Path, folder: Path) -> CocoPeople:
     read = _decode(annotations)
     pictures = {picture.id: picture for picture in read.images}
     persons = {category.id for category in read.categories if category.name == "person"} or {1}
-    people, crowds = [], {}
+    people: list[Annotation] = []
+    crowds: dict[int, list[Annotation]] = {}
     for item in read.annotations:
         if item.category_id not in persons:
             continue
@@ -127,7 +129,7 @@ def read_coco_people(annotations: Path, folder: Path) -> CocoPeople:
             crowds.setdefault(item.image_id, []).append(item)
         elif item.keypoints and len(item.keypoints) != _VALUES:
             raise InputError(
-                f"{annotations}: annotation {item.id} has {len(item.keypoints)} values of keypoints, a person has {_VALUES}"
+                f"{annotations}: annotation {item.id} has {len(item.keypoints)} values of keypoints, not {_VALUES}"
             )
         elif any(state > 0 for state in item.keypoints[2::3]):
             people.append(item)
@@ -146,7 +148,7 @@ def _decode(path: Path) -> _File:
 
 
 def decode_mask(segmentation: Any, size_hw: tuple[int, int], what: str) -> Array | None:
-    """Return the mask (H, W) in 0…1 of polygons or run lengths, None for none; raises InputError for anything else."""
+    """Return the mask (H, W) in 0…1 of polygons or run lengths, None for none; raises InputError otherwise."""
     if not segmentation:
         return None
     masks = _pycocotools().mask
@@ -159,7 +161,9 @@ def decode_mask(segmentation: Any, size_hw: tuple[int, int], what: str) -> Array
             runs = masks.merge(
                 masks.frPyObjects([polygon for polygon in segmentation if len(polygon) >= 6], height, width)
             )
-        decoded = masks.decode(runs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # numpy 2's, about how pycocotools makes an array
+            decoded = masks.decode(runs)
     except Exception as error:  # the C code raises many types
         raise InputError(f"{what} has a segmentation that cannot be decoded: {error!r}") from None
     if decoded.shape != size_hw:

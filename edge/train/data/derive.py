@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
 
 from edge.train.data.body import PARTS, Arrays
 from edge.train.data.keypoints import COCO_NAMES, NAMES
@@ -39,14 +40,15 @@ def derive(read: Read) -> Arrays:
     lips = _mask(read, "lips", rig.uv) & (np.arange(size) < _body_size(rig))
     anchors = _anchors(rig, _keypoint_weights(read, rig, lips))
     sparse = csr_array(rig.weights)
-    parts = _face_parts(rig)
+    kept = _without_fringe(rig, heads)
+    parts = _face_parts(rig)[kept]
     return Arrays(
         template=rig.template[points],
         shapes=np.ascontiguousarray(rig.shapes[:, points]),
         shape_values=rig.values,
-        faces=rig.faces,
+        faces=rig.faces[kept],
         face_parts=parts,
-        face_groups=rig.groups,
+        face_groups=rig.groups[kept],
         along=_along(mesh, _vertex_parts(rig), heads),
         face_marks=_marks(rig, lips, heads),
         weights_data=sparse.data,
@@ -56,6 +58,18 @@ def derive(read: Read) -> Arrays:
         parents=rig.parents,
         bones=np.array(rig.bones),
     )
+
+
+def _without_fringe(rig: Rig, heads: Mapping[str, Array]) -> NDArray[np.bool_]:
+    """Return which faces (T,) to keep: all but the strands of hair that hang before the face."""
+    mesh = rig.template[: rig.mesh_size] - heads["head"]
+    before = (np.abs(mesh[:, 0]) < 0.06) & (mesh[:, 1] < -0.07) & (mesh[:, 2] > -0.1) & (mesh[:, 2] < 0.07)
+    edges = rig.faces[:, [0, 1, 1, 2]].reshape(-1, 2)
+    links = coo_array((np.ones(len(edges)), edges.T), shape=(len(mesh), len(mesh)))
+    _, strands = connected_components(links, directed=False)
+    hair = rig.groups == GROUPS.index("helper-hair")
+    fringe = np.unique(strands[np.flatnonzero(before & np.isin(np.arange(len(mesh)), rig.faces[hair]))])
+    return ~(hair & np.isin(strands[rig.faces[:, 0]], fringe))
 
 
 def _body_size(rig: Rig) -> int:
@@ -182,7 +196,7 @@ def _anchors(rig: Rig, weights: Mapping[str, Array]) -> dict[str, Array]:
     count, size = len(rig.bones), rig.mesh_size
     carried = np.concatenate([rig.weights, np.eye(count, dtype=np.float32), np.zeros((count, count), np.float32)])
     rows: list[tuple[int, int, float, Array, Array]] = []
-    radius = []
+    radius: list[float] = []
     for place, name in enumerate(NAMES):
         shares = weights[name][:, None] * carried  # (P, B)
         for bone in np.flatnonzero(np.abs(shares).sum(axis=0) > _LEAST_MASS):

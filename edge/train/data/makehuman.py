@@ -129,7 +129,9 @@ class _Mesh:
 
 
 def _read_mesh(text: str) -> _Mesh:
-    vertices, places, quads = [], [], {}
+    vertices: list[list[float]] = []
+    places: list[list[float]] = []
+    quads: dict[str, list[list[list[int]]]] = {}
     name = ""
     for line in text.splitlines():
         kind, _, rest = line.partition(" ")
@@ -173,7 +175,8 @@ def _read_bones(rig: Mapping[str, Any], mesh: _Mesh) -> tuple[list[str], list[in
     children: dict[str, list[str]] = {}
     for name, bone in rig.items():
         children.setdefault(bone["parent"], []).append(name)
-    bones, parents = [], []
+    bones: list[str] = []
+    parents: list[int] = []
     waiting = [(name, -1) for name in children[""]]
     while waiting:
         name, parent = waiting.pop(0)
@@ -184,7 +187,8 @@ def _read_bones(rig: Mapping[str, Any], mesh: _Mesh) -> tuple[list[str], list[in
     def vertices(end: Mapping[str, Any]) -> NDArray[np.int64]:
         if end["strategy"] == "CUBE":
             return np.unique(mesh.groups[end["cube_name"]]).astype(np.int64)
-        return np.atleast_1d(end["vertex_index"] if end["strategy"] == "VERTEX" else end["vertex_indices"])
+        indices = end["vertex_index"] if end["strategy"] == "VERTEX" else end["vertex_indices"]
+        return np.atleast_1d(np.array(indices, np.int64))
 
     return bones, parents, [vertices(rig[name][end]) for end in ("head", "tail") for name in bones]
 
@@ -229,7 +233,8 @@ def _merge(weights: Floats, bones: Sequence[str], parents: Sequence[int]) -> Flo
 
 def _read_shapes(read: Read, kept: NDArray[Any], joints: Joints) -> tuple[Floats, NDArray[np.bool_]]:
     everything = [value for values in VARIATIONS.values() for value in values]
-    shapes, rows = [], []
+    shapes: list[Floats] = []
+    rows: list[list[bool]] = []
     for name, values in _targets():
         try:
             data = read(f"{_DATA}targets/{name}.target.gz")

@@ -19,12 +19,14 @@ from edge.train.data.makehuman import GROUPS
 from edge.train.data.phenotypes import sample_phenotypes
 from edge.train.data.postures import sample_poses
 from edge.train.data.raster import Raster, rasterise, vertex_normals
+from edge.train.data.skeleton import Transforms
 
 Array = NDArray[Any]
 
 _TRIES = 6  # poses of which the one is taken whose limbs pass least through the body
 _BODY, _VIEW, _LOOK = 0, 1, 2  # streams of random numbers of one index
 _NOISE = 0.02
+_HAIR_M = 0.015  # how far long hair stands off what it lies on
 _WINDOW = 1  # pixels around a keypoint whose depths say whether it is hidden
 HIDDEN, SEEN = 1, 2  # COCO's states of keypoints; 0 is not in the picture
 
@@ -93,18 +95,16 @@ class People:
         )
 
 
-def sample_pose(body: Body, generator: np.random.Generator, heads: Array, anchors: Array) -> tuple[Any, Array]:
+def sample_pose(body: Body, generator: np.random.Generator, heads: Array, anchors: Array) -> tuple[Transforms, Array]:
     """Return the transforms and keypoints (33, 3) of a random pose of a body whose limbs do not pass through it.
 
     It is the best of a few, so that a rare pose may still touch itself a little.
     """
-    angles = sample_poses(generator, _TRIES)
-    repeated = np.repeat(heads[None], _TRIES, axis=0)
-    tried = body.keypoints(np.repeat(anchors[None], _TRIES, axis=0), body.skeleton.place(angles, repeated))
+    transforms = body.skeleton.place(sample_poses(generator, _TRIES), heads[None])
+    tried = body.keypoints(anchors[None], transforms)
     depths = penetration(tried)
     best = int(np.argmax(depths <= 0)) if (depths <= 0).any() else int(np.argmin(depths))
-    transforms = body.skeleton.place(angles[best : best + 1], heads[None])
-    return transforms, tried[best]
+    return Transforms(transforms.turn[best : best + 1], transforms.shift[best : best + 1]), tried[best]
 
 
 def make_person(body: Body, generator: np.random.Generator, textures: tuple[Array, ...]) -> Person:
@@ -114,7 +114,9 @@ def make_person(body: Body, generator: np.random.Generator, textures: tuple[Arra
     outfit = sample_outfit(generator, textures)
     vertices = body.skin(shaped.vertices, transforms)
     normals = vertex_normals(vertices, body.arrays.faces)
-    vertices = vertices + normals * outfit.looseness(body.arrays.along)[:, None]
+    away = outfit.looseness(body.arrays.along)
+    away[body.hair] = outfit.looseness_m + _HAIR_M
+    vertices = vertices + normals * away[:, None]
     return Person(vertices, normals, keypoints, outfit, sample_light(generator))
 
 

@@ -16,6 +16,7 @@ from edge.train.data.cameras import Camera
 Array = NDArray[Any]
 
 NEAR_M, FAR_M = 0.05, 1000.0
+_DRAWN_M = 900.0  # depths come back from OpenCV rounded, also those where nothing was drawn
 _NUMBERS = 1 << 16  # triangles that a colour between 0 and 1 can tell apart
 
 
@@ -46,11 +47,12 @@ def rasterise(vertices: Array, faces: Array, camera: Camera) -> Raster:
     before = (vertices[:, 2] > NEAR_M)[faces].all(axis=1)
     kept = np.flatnonzero(before)
     numbers, depth = _draw(vertices, faces[kept], camera)
-    rows, columns = np.nonzero(depth < FAR_M)
+    drawn = depth < _DRAWN_M
+    rows, columns = np.nonzero(drawn)
     triangles = kept[numbers[rows, columns]]
     rays = camera.rays(np.stack([columns, rows], axis=1)).astype(np.float32)
     weights = _corner_weights(vertices[faces[triangles]], rays)
-    return Raster(rows, columns, triangles, weights, np.where(depth < FAR_M, depth, np.inf).astype(np.float32))
+    return Raster(rows, columns, triangles, weights, np.where(drawn, depth, np.inf).astype(np.float32))
 
 
 def _draw(vertices: Array, faces: Array, camera: Camera) -> tuple[Array, Array]:

@@ -40,12 +40,13 @@ class Skeleton:
     parents: tuple[int, ...]
 
     def place(self, angles: Angles, heads: Array) -> Transforms:
-        """Return the bones' transforms from rest for angles (N, D) in degrees and heads at rest (N, B, 3)."""
+        """Return the bones' transforms for angles (N, D) in degrees and heads at rest (N, B, 3), or (1, B, 3)."""
+        count, bones = len(angles), len(self.bones)
         neutral = self._neutral(heads)
         local = self._local(np.radians(angles).astype(heads.dtype))
-        identity = np.broadcast_to(np.eye(3, dtype=heads.dtype), (len(heads), 3, 3))
-        turns, places = [identity] * len(self.bones), np.zeros_like(heads)
-        carried = np.empty((len(heads), len(self.bones), 3, 3), heads.dtype)
+        identity = np.broadcast_to(np.eye(3, dtype=heads.dtype), (count, 3, 3))
+        turns, places = [identity] * bones, np.zeros((count, bones, 3), heads.dtype)
+        carried = np.empty((count, bones, 3, 3), heads.dtype)
         for bone, (name, parent) in enumerate(zip(self.bones, self.parents, strict=True)):
             above = turns[self._oriented_by(name, parent)] if parent >= 0 else identity
             turns[bone] = above @ local[name] if name in local else above
@@ -77,7 +78,7 @@ class Skeleton:
 
     def _neutral(self, heads: Array) -> dict[str, Array]:
         """Return the turns (N, 3, 3) from rest to neutral of the bones that do not rest there."""
-        found = {}
+        found: dict[str, Array] = {}
         for side in "LR":
             at = {name: heads[:, self.bones.index(f"{name}.{side}")] for name in _LANDMARKS}
             upper, fore = _arm(at)
@@ -102,7 +103,7 @@ _HAND = ("wrist", "metacarpal", "finger")
 def _limb(angle: dict[str, Array], sign: float) -> dict[str, Array]:
     """Return the turns of one side's bones; `sign` is 1 for the left side, −1 for the right one."""
     zero = np.zeros_like(angle["elbow_bend"])
-    turns = {}
+    turns: dict[str, Array] = {}
     for joint, bone in (("shoulder", "upperarm"), ("hip", "upperleg")):
         half = _about(-sign * angle[f"{joint}_twist"] / 2)
         swing = _swing(angle[f"{joint}_raise"], sign * angle[f"{joint}_plane"])
