@@ -1,6 +1,7 @@
 """Real inputs to measure the range of activations on.
 
-They are pictures or arrays that the user brings, or else augmented cuts of the pictures that parity is measured on.
+They are pictures or arrays that the user brings, or else augmented cuts of the pictures that parity is measured on. A
+decoder of tokens is shown random ones, among which every code is as likely.
 """
 
 from __future__ import annotations
@@ -32,12 +33,17 @@ _CONTRAST, _BRIGHTNESS = 0.25, 25.0  # ± share and ± grey levels
 
 
 def calibration_inputs(folder: Path) -> tuple[Arrays, ...]:
-    """Return a prepared folder's calibration inputs, made the first time; empty for models that take no picture."""
+    """Return a prepared folder's calibration inputs, made the first time.
+
+    Empty for models that take neither a picture nor tokens.
+    """
     path = folder / CALIBRATION
     with FileLock(folder / f".{CALIBRATION}.lock"):
         if not path.is_file():
             reference = read_reference(folder)
-            _write(path, _from_pictures(reference.header, _shown(reference), whole=0))
+            _write(
+                path, _from_pictures(reference.header, _shown(reference), whole=0) or _random_tokens(reference.header)
+            )
         with np.load(path, allow_pickle=False) as archive:
             stacked = {name: archive[name] for name in archive.files}
     count = min((len(values) for values in stacked.values()), default=0)
@@ -123,6 +129,15 @@ def _from_pictures(header: Header, pictures: Sequence[Path], *, whole: int) -> l
         inputs, _ = task.prepare(image, contract, region if task.needs_region else None)
         found.append(inputs)
     return found
+
+
+def _random_tokens(header: Header) -> list[Arrays]:
+    contract = header.contract
+    codes = contract.postprocess.settings.get("codes") if contract.postprocess else None
+    if contract.task != "detokenization" or not isinstance(codes, int):
+        return []
+    generator, spec = np.random.default_rng(0), contract.inputs[0]
+    return [{spec.name: generator.integers(0, codes, spec.shape).astype(spec.dtype)} for _ in range(INPUTS)]
 
 
 def augment(image: Image, generator: np.random.Generator) -> Image:

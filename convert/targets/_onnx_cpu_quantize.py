@@ -34,6 +34,7 @@ def to_quantized(program: Program, precision: str) -> tuple[Any, Step]:
     kept = kept_operators(program, precision)
     if precision in ACTIVATION_BITS:
         source = to_float_model(fitted(program, kept), precision)
+        separate_norms(source.model)
         floats = tuple(name for name, operator in source.origins.items() if operator in kept)
         return _static(program, precision, source, floats)
     model = to_float_model(program, precision).model
@@ -59,6 +60,33 @@ def _static(program: Program, precision: str, source: FloatModel, floats: tuple[
         options["float_nodes"] = len(floats)
         widen_weights(best.model, floats)
     return best.model, _step("static", options)
+
+
+def separate_norms(model: Any) -> int:
+    """Give every layer norm weights of its own where the exporter let equal ones share them; return how many.
+
+    On x86, ONNX Runtime 1.31 turns 8-bit weights into unsigned ones for each norm, under one name if they share them,
+    and then refuses the model ("Attempt to replace the existing tensor").
+    """
+    import onnx
+
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    taken: set[str] = set()
+    count = 0
+    for node in model.graph.node:
+        if node.op_type != "LayerNormalization":
+            continue
+        for at in range(1, len(node.input)):
+            name = node.input[at]
+            if name in taken and name in weights:
+                own = onnx.TensorProto()
+                own.CopyFrom(weights[name])
+                own.name = f"{name}_of_{node.name}"
+                model.graph.initializer.append(own)
+                node.input[at] = own.name
+                count += 1
+            taken.add(name)
+    return count
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def _signs(values: NDArray[Any], contract: Contract, rule: Postprocess) -> Ids:
 
 
 def _as_they_are(values: NDArray[Any], contract: Contract, rule: Postprocess) -> Ids:
-    ids = np.rint(values).astype(np.int64).ravel()
+    ids: Ids = np.rint(values).astype(np.int64).ravel()
     if not np.array_equal(ids, values.ravel()):
         raise ContractError(f"{contract.outputs[0].name}: ids are whole numbers")
     return ids

@@ -115,4 +115,4 @@ class MaskBitDecoder(nn.Module):
         places = torch.arange(self._bits, dtype=tokens.dtype, device=tokens.device)
         bits = (tokens[:, None] >> places[:, None]) & 1
         signs = bits.to(self.decoder.conv_in.weight.dtype) * 2 - 1
-        return {"image": self.decoder(signs.unflatten(2, (self._grid, self._grid))).clamp(0.0, 1.0)}
+        return {"image": self.decoder(signs.reshape(-1, self._bits, self._grid, self._grid)).clamp(0.0, 1.0)}

@@ -120,8 +120,9 @@ class _Patches(nn.Sequential):
         self._patch = patch
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = (parameter.unflatten(0, (-1, 3)).transpose(0, 1) for parameter in self[0].parameters())
-        return F.pixel_shuffle(F.conv2d(x, weight.flatten(0, 1), bias.flatten()), self._patch)
+        weight, bias = self[0].parameters()
+        by_colour = weight.reshape(-1, 3, weight.shape[1], 1, 1).transpose(0, 1).flatten(0, 1)
+        return F.pixel_shuffle(F.conv2d(x, by_colour, bias.reshape(-1, 3).T.flatten()), self._patch)
 
 
 def _logits(sizes: Sizes) -> nn.Sequential:
@@ -159,7 +160,7 @@ class TokenDecoder(nn.Module):
         x = self.ln_pre(torch.cat([grid.expand(vectors.shape[0], -1, -1), tokens], dim=1))
         for block in self.transformer:
             x = block(x)
-        x = self.ln_post(x[:, 1 : 1 + places])
+        x = self.ln_post(x)[:, 1 : 1 + places]  # Qualcomm's compiler cannot normalise the slice
         made: Tensor = self.conv_out(self.ffn(x.transpose(1, 2).unflatten(2, (self._grid, self._grid))))
         return made
 

@@ -48,6 +48,21 @@ def test_a_model_without_pictures_is_refused_in_8_bits(tmp_path):
         export(model).calibration_tensors()
 
 
+def test_a_decoder_of_tokens_is_calibrated_on_random_ones(tmp_path):
+    from edge.zoo._titok import Sizes, build_decoder
+    from edge.zoo.titok import picture_contract
+
+    sizes = Sizes(tokens=8, width=16, layers=1, heads=1, grid=1, codes=64, depth=4, legacy=False)
+    contract = picture_contract(8, side=16, codes=64)
+    prepare(Model("decoder", build_decoder(sizes).eval(), contract, Source(sha256="")), [], tmp_path)
+    found = calibration_inputs(tmp_path)
+    ids = np.concatenate([inputs["tokens"] for inputs in found])
+    assert (ids.shape, ids.dtype) == ((INPUTS, 8), np.int32)
+    assert 0 <= ids.min() < 8
+    assert 56 < ids.max() < 64
+    assert np.array_equal(ids, np.concatenate([inputs["tokens"] for inputs in calibration_inputs(tmp_path)]))
+
+
 @pytest.mark.slow
 def test_only_pictures_with_a_person_calibrate_a_model_of_people(tmp_path, photos):
     prepare(load("selfie-segmentation"), photos, tmp_path)

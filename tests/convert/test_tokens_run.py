@@ -20,7 +20,11 @@ from edge.errors import ContractError, UsageError
 from edge.zoo._titok import Sizes, TiTokEncoder, TiTokIndexer, build_decoder
 from edge.zoo.titok import ids_contract, latents_contract, picture_contract
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:`isinstance\\(treespec, LeafSpec\\)` is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the exporter's dependencies
+]
 SIZES = Sizes(tokens=8, width=32, layers=1, heads=2, grid=2, codes=64, depth=6, legacy=False)
 
 

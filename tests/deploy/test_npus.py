@@ -9,6 +9,9 @@ from convert.targets import families
 from edge.artifact import read_manifest
 from edge.zoo import MODELS, device_models
 
+# Tokenizers with random weights have no margins between their codes that 8 bits could keep.
+NAMES = [name for name in device_models() if not MODELS[name].contract.task.endswith("tokenization")]
+
 
 @pytest.fixture
 def trained(tmp_path, photos):
@@ -26,7 +29,7 @@ def trained(tmp_path, photos):
 
 @pytest.mark.full
 @pytest.mark.parametrize("precision", ["int8", "w8a16"])
-@pytest.mark.parametrize("name", device_models())
+@pytest.mark.parametrize("name", NAMES)
 def test_a_model_reaches_qualcomms_emulator_in_8_bits(edge, trained, tmp_path, name, precision):
     targets = [target for target in targets_for(name, ("npu",)) if target.execution == "emulated"]
     targets = [target for target in targets if (target.family, precision) != ("litert-qualcomm", "w8a16")]
@@ -34,7 +37,7 @@ def test_a_model_reaches_qualcomms_emulator_in_8_bits(edge, trained, tmp_path, n
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", device_models())
+@pytest.mark.parametrize("name", NAMES)
 def test_a_model_compiles_for_ethos_u(edge, trained, tmp_path, name):
     flags = ["--target", "litert-ethos-u:u65-512", "--target", "executorch-ethos-u:u85-256", "--precision", "int8"]
     done = edge("deploy", name, *trained(name), *flags, "--launches", 0, "--out", "out", "--json", timeout=1800)

@@ -11,10 +11,17 @@ import torch
 from npu_networks import Small, small_program
 from onnx import helper, numpy_helper
 
+from convert.compile import compile_program
+from convert.export import export
+from convert.program import Model
+from convert.targets._onnx_cpu_quantize import separate_norms
 from convert.targets._onnx_quantize import Plan, choose_ranges
 from convert.targets._onnx_weights import round_weights
 from convert.targets.onnx import onnx_cpu
+from edge.artifact import Source
+from edge.contract import Contract, TensorSpec
 from edge.errors import Refused
+from edge.runtimes import open_session
 from quant.recipe import Recipe
 
 LIMIT_DB = {"int8": 28.0, "mixed": 28.0, "w8a16": 38.0, "int8-dynamic": 25.0, "w8": 38.0, "w4": 18.0}
@@ -75,8 +82,33 @@ def test_kept_names_that_mean_nothing_are_refused(precision, message, tmp_path):
         onnx_cpu(program, precision, tmp_path)
 
 
+def test_layer_norms_that_share_weights_get_their_own():
+    norms = [helper.make_node("LayerNormalization", [x, "w", "b"], [y], name=y) for x, y in ("xy", "yz", "zs")]
+    last = helper.make_node("Mul", ["s", "w"], ["out"])
+    given, made = (helper.make_tensor_value_info(name, 1, [2, 4]) for name in ("x", "out"))
+    shared = [numpy_helper.from_array(np.full(4, value, np.float32), name) for name, value in (("w", 2), ("b", 1))]
+    graph = helper.make_graph([*norms, last], "g", [given], [made], shared)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    rows = np.random.default_rng(0).standard_normal((2, 4)).astype(np.float32)
+    (expected,) = open_model(model).run(["out"], {"x": rows})
+    assert separate_norms(model) == 4
+    assert len({name for node in norms for name in node.input[1:]}) == 2  # make_graph copied them
+    assert len({name for node in model.graph.node[:3] for name in node.input[1:]}) == 6
+    assert np.array_equal(open_model(model).run(["out"], {"x": rows})[0], expected)
+    assert separate_norms(model) == 0
+
+
 class TestFiles:
     pytestmark = slow
+
+    def test_equal_layer_norms_open_as_phones_compute(self, tmp_path):
+        """What a network has before it is trained."""
+        module = torch.nn.Sequential(torch.nn.LayerNorm(8), torch.nn.Linear(8, 8), torch.nn.LayerNorm(8)).eval()
+        contract = Contract(inputs=(TensorSpec(name="x", shape=(1, 4, 8)),))
+        program = export(Model("norms", module, contract, Source(sha256="")))
+        calibration = tuple({"x": np.random.default_rng(i).random((1, 4, 8), np.float32)} for i in range(2))
+        artifact = compile_program(replace(program, calibration=calibration), "onnx-cpu", "int8", tmp_path / "a")
+        assert open_session(artifact).run(calibration[0])["output_0"].shape == (1, 4, 8)
 
     @pytest.mark.parametrize("precision", LIMIT_DB)
     def test_file_computes_the_model(self, precision, tmp_path):
