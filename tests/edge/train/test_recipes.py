@@ -44,7 +44,7 @@ def test_a_recipe_says_what_it_is(name):
     assert sum(source.share for source in recipe.sources) == pytest.approx(1.0)
     assert all(source.licence for source in recipe.sources)
     assert recipe.losses
-    assert recipe.summary[0].isupper()
+    assert not recipe.summary[0].islower()
     assert recipe.summary[-1] != "."
     assert 0 < recipe.plan.warmup < 1
     assert recipe.plan.evaluate_every <= recipe.plan.steps
