@@ -74,7 +74,7 @@ def test_smoke_runs_of_equal_seeds_write_equal_weights(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["int8", "ternary"])
+@pytest.mark.parametrize("precision", ["int8", pytest.param("ternary", marks=pytest.mark.full)])
 def test_a_trained_model_goes_on_for_few_bits(tmp_path, precision):
     smoke("person-segmentation", tmp_path / "float")
     data = write_pictures(tmp_path / "pictures")
