@@ -151,4 +151,4 @@ def fitted(mask: NDArray[np.bool_], image: Image) -> NDArray[np.bool_]:
         np.clip(((np.arange(size) + 0.5 - (size - max(size_hw)) / 2) / scale).astype(np.intp), 0, mask.shape[0] - 1)
         for size in size_hw
     )
-    return mask[rows[:, None], columns[None, :]]
+    return np.asarray(mask[rows[:, None], columns[None, :]])

@@ -189,4 +189,4 @@ def mean_pose(samples: Sequence[Sample]) -> Points:
 
 
 def _unfit(mean: Points, region: Region) -> Points:
-    return mean * region.side + np.array([region.centre_x, region.centre_y])
+    return np.asarray(mean * region.side + np.array([region.centre_x, region.centre_y]))

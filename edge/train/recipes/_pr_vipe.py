@@ -93,7 +93,8 @@ def embed(network: nn.Module, views: PoseViews, device: torch.device) -> list[Ga
 
 def _matching(network: nn.Module) -> Matching:
     assert isinstance(network, PrVipe)
-    return Matching(**network.matching.settings())
+    learnt = network.matching.settings()
+    return Matching(a=learnt["a"], b=learnt["b"])
 
 
 def hits(embeddings: list[Gaussians], views: PoseViews, similarity: Any) -> Metrics:

@@ -59,8 +59,9 @@ def test_heatmaps_are_gaussians_where_the_keypoints_are():
     for k in range(3):
         for row in range(CELLS):
             for column in range(CELLS):
-                x, y = (((keypoints[0, k, i] + 0.5) / STRIDE - 0.5) for i in (0, 1))
-                naive[0, k, row, column] = sure[0, k] * np.exp(-((column - x) ** 2 + (row - y) ** 2) / (2 * 1.25**2))
+                x, y = ((float(keypoints[0, k, i]) + 0.5) / STRIDE - 0.5 for i in (0, 1))
+                distance2 = (column - x) ** 2 + (row - y) ** 2
+                naive[0, k, row, column] = float(sure[0, k]) * np.exp(-distance2 / (2 * 1.25**2))
     assert torch.allclose(found, naive, atol=1e-6)
     assert divmod(int(found[0, 0].argmax()), CELLS) == (25, 1)
     assert found[0, 2].max() < 1e-3  # far outside
