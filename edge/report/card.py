@@ -88,11 +88,12 @@ def amount(macs: int) -> str:
 
 def weights(model: ZooModel) -> str:
     """Say whose weights there are and where they come from."""
-    if model.graph is not None:
-        first = model.graph.sources[0]
+    if model.files:
+        file = model.files[-1]  # the one that holds the weights
+        first = file.sources[0]
         return (
-            f"real: `{model.graph.name}`, {size(model.graph.size_bytes)}, of {first.registry}'s {first.package} "
-            f"{first.version} (sha256 `{model.graph.sha256[:16]}…`)"
+            f"real: `{file.name}`, {size(file.size_bytes)}, of {first.registry}'s {first.package} "
+            f"{first.version} (sha256 `{file.sha256[:16]}…`)"
         )
     if model.trained:
         return f"trained here: `{model.trained}`"

@@ -85,7 +85,7 @@ def label_pictures(
     from convert.prepare import DETECTOR
 
     detector = MODELS[entry.companion or DETECTOR]
-    weights = [entry.graph.sha256, detector.graph.sha256 if detector.graph else ""]
+    weights = [file.sha256 for model in (entry, detector) for file in model.files]
     pipeline: PosePipeline | None = None
     found: list[tuple[Path, Path]] = []
     empty: list[Path] = []
