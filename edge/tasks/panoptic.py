@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -98,7 +99,7 @@ class PanopticTask:
         if name not in _DECODERS:
             raise ContractError(f"panoptic has no decoder {name!r}; it has {', '.join(_DECODERS)}")
         merged = _DECODERS[name](outputs, contract, frame)
-        things = int(contract.postprocess.settings["things"]) if contract.postprocess else 0
+        things = msgspec.convert(contract.postprocess.settings["things"], int) if contract.postprocess else 0
         return Panoptic(merged.ids, _segments(merged, contract.labels, things))
 
     def compare(self, result: Panoptic, reference: Panoptic) -> float:
