@@ -91,12 +91,11 @@ def rule_of(contract: Contract) -> Rule:
     return rule
 
 
-def merge_centres(outputs: Tensors, contract: Contract, frame: Frame) -> Merge:
+def merge_centres(outputs: Tensors, contract: Contract, frame: Frame, rule: Rule) -> Merge:
     """Group at the input's size, where the picture lies in it; the picture's pixels take the nearest segment.
 
     "semantic_logits" have a plane a label, "centre_heatmap" one, "offsets" two, y and x, in pixels of the planes.
     """
-    rule = rule_of(contract)
     logits, heat, offsets = _planes(outputs, contract)
     stride = _stride(frame.tensor_hw, logits.shape)
     rows, columns = _inside(frame)
@@ -210,7 +209,7 @@ def _planes(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Return class scores (C, h, w), the centres' map (h, w) and offsets (2, h, w), all of them finite."""
     expected = {_CLASSES: len(contract.labels), _CENTRES: 1, _OFFSETS: 2}
-    found = []
+    found: list[NDArray[np.float32]] = []
     for name, count in expected.items():
         values = np.moveaxis(planes(outputs, contract, name), 2, 0)
         if len(values) != count:
