@@ -160,7 +160,7 @@ class TokenDecoder(nn.Module):
         x = self.ln_pre(torch.cat([grid.expand(vectors.shape[0], -1, -1), tokens], dim=1))
         for block in self.transformer:
             x = block(x)
-        x = self.ln_post(x)[:, 1 : 1 + places]  # Qualcomm's compiler cannot normalise the slice
+        x = self.ln_post(x[:, 1 : 1 + places])
         made: Tensor = self.conv_out(self.ffn(x.transpose(1, 2).unflatten(2, (self._grid, self._grid))))
         return made
 
