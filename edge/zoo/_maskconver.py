@@ -70,8 +70,8 @@ class MaskConver(nn.Module):
         features = centres.gather(2, places[:, None, :].expand(-1, width, -1)).transpose(1, 2)  # (N, K, width)
         x = F.linear(features * table[classes], hidden, bias[0])
         x = F.relu(F.layer_norm(x, (width,), scale[0], shift[0], _EPSILON))
-        logits = F.linear(x, out, offset[0]) @ pixels.flatten(2)
-        return logits.unflatten(2, pixels.shape[2:])
+        logits: Tensor = F.linear(x, out, offset[0]) @ pixels.flatten(2)
+        return logits.reshape(*places.shape, *pixels.shape[2:])
 
 
 def _untrained(classes: int, width: int) -> Tensor:

@@ -79,6 +79,25 @@ def test_constants_are_computed() -> None:
     assert ops == {"aten.mul.Tensor": 1}
 
 
+def test_constants_with_something_large_or_split_between_are_one() -> None:
+    def attend(m: nn.Module, x: Tensor) -> Tensor:
+        first, second = m.c.weight.reshape(36, 1).expand(36, 80).split([40, 40], dim=1)
+        weights = (first @ second.transpose(0, 1)).repeat(4, 4).softmax(dim=1)  # 144 × 144
+        return x * weights.sum()
+
+    _, ops = rewritten(Lambda(attend, c=nn.Conv2d(4, 1, 3)), constants.fold_constants)
+    assert ops == {"aten.mul.Tensor": 1}
+
+
+def test_constants_that_become_large_stay_operators() -> None:
+    def spread(m: nn.Module, x: Tensor) -> Tensor:
+        large = (m.c.weight.reshape(36) * 2).repeat(300)
+        return x.sum() * large
+
+    _, ops = rewritten(Lambda(spread, c=nn.Conv2d(4, 1, 3)), constants.fold_constants)
+    assert ops == {"aten.sum.default": 1, "aten.repeat.default": 1, "aten.mul.Tensor": 1}
+
+
 def test_random_operators_are_not_constants() -> None:
     program = torch.export.export(Lambda(lambda m, x: x + torch.rand(6, 1, 1)), (torch.zeros(IMAGE),))
     assert apply_rewrite(program, constants.fold_constants) is program
