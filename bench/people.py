@@ -1,7 +1,8 @@
 """How many people a second are rendered, and how many poses made: `python -m bench.people`.
 
 Pictures of 256 × 256 with all labels, as batches of tensors from worker processes; poses seen by two cameras, without
-pictures, in one process. Medians of several rounds, after one to warm up; nothing else should run. OpenCV is given one thread.
+pictures, in one process. Medians of several rounds, after one to warm up; nothing else should run. OpenCV is given one
+thread.
 """
 
 from __future__ import annotations
