@@ -101,7 +101,9 @@ def test_normals_are_those_of_the_depth(drawn):
 
 
 def test_seen_keypoints_lie_on_their_own_part(drawn):
-    expected = {"knee": ("leg", "skirt"), "wrist": ("hand", "lower_arm"), "ankle": ("foot", "lower_leg"), "nose": "head"}
+    expected = {
+        "knee": ("leg", "skirt"), "wrist": ("hand", "lower_arm"), "ankle": ("foot", "lower_leg"), "nose": "head",
+    }  # fmt: skip
     right = total = 0
     for views in drawn:
         for view in views:
