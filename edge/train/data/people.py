@@ -27,6 +27,7 @@ _TRIES = 6  # poses of which the one is taken whose limbs pass least through the
 _BODY, _VIEW, _LOOK = 0, 1, 2  # streams of random numbers of one index
 _NOISE = 0.02
 _HAIR_M = 0.015  # how far long hair stands off what it lies on
+_OPEN = [GROUPS.index("helper-hair"), GROUPS.index("helper-skirt")]  # surfaces that are seen from both sides
 HIDDEN, SEEN = 1, 2  # COCO's states of keypoints; 0 is not in the picture
 
 
@@ -166,12 +167,21 @@ def _surface(body: Body, person: Person, camera: Camera, raster: Raster, shown: 
     normals, places, along, marks = (found[:, start : start + 3] for start in range(0, 12, 3))
     rays = camera.rays(np.stack([raster.columns, raster.rows], axis=1)) @ camera.rotation
     views = (-rays / np.linalg.norm(rays, axis=1, keepdims=True)).astype(np.float32)
-    normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
-    away = np.einsum("pi,pi->p", normals, views) < 0  # the inner side of a skirt
-    normals = np.where(away[:, None], -normals, normals)
     numbers = shown[raster.triangles]
+    normals = _towards(normals, views, np.isin(arrays.face_groups[numbers], _OPEN))
     materials = person.outfit.materials(arrays.face_parts[numbers], arrays.face_groups[numbers], along, marks)
     return normals, person.light.shade(person.outfit.colours(materials, places), normals, views)
+
+
+def _towards(normals: Array, views: Array, both_sides: Array) -> Array:
+    """Return unit normals (P, 3) that do not point away from the eye.
+
+    Those of surfaces with two sides are turned round; at the outline of others, interpolation went a little too far.
+    """
+    along = np.einsum("pi,pi->p", normals, views)[:, None]
+    turned = np.where(both_sides[:, None] & (along < 0), -normals, normals)
+    bent = turned - np.minimum(np.einsum("pi,pi->p", turned, views)[:, None], 0.0) * views
+    return np.asarray(bent / np.maximum(np.linalg.norm(bent, axis=1, keepdims=True), 1e-6))
 
 
 def _compose(background: Array, mask: Array, raster: Raster, colours: Array, generator: np.random.Generator) -> Array:

@@ -8,7 +8,7 @@ from edge.train.data.backgrounds import sample_background
 from edge.train.data.body import PARTS
 from edge.train.data.cameras import Camera, look
 from edge.train.data.keypoints import NAMES
-from edge.train.data.people import HIDDEN, SEEN, People, keypoint_states, make_person, render
+from edge.train.data.people import HIDDEN, SEEN, People, _towards, keypoint_states, make_person, render
 from edge.train.data.sample import SyntheticSamples, collate
 from edge.train.data.stream import stream
 
@@ -187,3 +187,11 @@ def test_impossible_requests_are_refused(body):
         People(0, views=0)
     with pytest.raises(IndexError, match="numbered from 0"):
         People(0)[-1]
+
+
+def test_normals_that_point_away_are_bent_to_the_outline_or_turned_round():
+    views = np.tile([[0.0, 0.0, 1.0]], (3, 1))
+    normals = np.array([[0.6, 0.0, 0.8], [1.0, 0.0, -0.1], [1.0, 0.0, -0.1]])
+    found = _towards(normals, views, np.array([False, False, True]))
+    assert np.allclose(found[:2], [[0.6, 0.0, 0.8], [1.0, 0.0, 0.0]])
+    assert found[2, 0] < 0 < found[2, 2]
