@@ -1,7 +1,8 @@
 """How many people a second are rendered, and how many poses made: `python -m bench.people`.
 
 Pictures of 256 × 256 with all labels, as batches of tensors from worker processes; poses seen by two cameras, without
-pictures, in one process. Medians of several rounds, after one to warm up; nothing else should run.
+pictures, in one process. Medians of several rounds, after one to warm up; nothing else should run. OpenCV is given one
+thread.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+
+import cv2
 
 from edge.profile.machine import host_name
 from edge.train.data.augment import Augmentation, Augmented
@@ -38,6 +41,16 @@ def images_per_second(workers: int, count: int, *, augmented: bool) -> float:
     return done / (time.perf_counter() - start)
 
 
+def images_per_cpu_second(count: int) -> float:
+    """Return the rate of pictures per second of one core's time, which other programs' work does not change much."""
+    people = People(0)
+    people[0]
+    start = time.process_time()
+    for index in range(1, count + 1):
+        people[index]
+    return count / (time.process_time() - start)
+
+
 def poses_per_second(blocks: int) -> float:
     """Return the rate of poses, each seen by two cameras."""
     poses = ViewedPoses(0, block=_BLOCK)
@@ -54,9 +67,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=320, help="pictures a round")
     given = parser.parse_args()
     cores = os.cpu_count() or 1
+    cv2.setNumThreads(1)
     print(f"{host_name()}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}")
     cases: dict[str, Callable[[], float]] = {
         "poses/s, 1 process": lambda: poses_per_second(8),
+        "images per second of a core's time, 256²": lambda: images_per_cpu_second(given.count),
         "images/s, 256², 1 process": lambda: images_per_second(0, given.count, augmented=False),
         f"images/s, 256², {cores} workers": lambda: images_per_second(cores, given.count, augmented=False),
         f"images/s, 256², augmented, {cores} workers": lambda: images_per_second(cores, given.count, augmented=True),
