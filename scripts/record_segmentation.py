@@ -191,6 +191,10 @@ def _detectron2_heads(checkout: Path) -> Any:
         "panoptic_deeplab", "panoptic_deeplab.post_processing",
     ):  # fmt: skip
         sys.modules[name] = _Anything(name)
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    environment = sys.modules["detectron2.utils.env"]
+    vars(environment)["TORCH_VERSION"] = version
+    vars(sys.modules["detectron2.utils"])["env"] = environment
     layers = sys.modules["detectron2.layers"]
     for name in ("wrappers", "batch_norm", "blocks", "aspp"):
         module = _load(f"detectron2.layers.{name}", checkout / "detectron2" / "layers" / f"{name}.py")

@@ -23,6 +23,7 @@ from edge.tasks._nearest import nearest_points
 from edge.tasks._upsampled_classes import upsampled_classes
 
 DECODER = "centre-grouping"
+_FAR = 1e6  # pixels, beyond any picture; squares of it are still numbers
 _CLASSES, _CENTRES, _OFFSETS = "semantic_logits", "centre_heatmap", "offsets"
 
 
@@ -36,8 +37,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     least_stuff: int = 2048  # area of stuff below which it is dropped
 
     def __post_init__(self) -> None:
-        if self.window < 1 or self.window % 2 == 0:
-            raise ValueError(f"window is {self.window}; it must be odd and positive")
+        if self.window < 3 or self.window % 2 == 0:
+            raise ValueError(f"window is {self.window}; it must be odd, and 3 at least")
         if self.centre_threshold < 0 or self.most_centres < 1:
             raise ValueError(
                 f"centre_threshold {self.centre_threshold} must not be negative, most_centres {self.most_centres} be 1 "
@@ -90,12 +91,11 @@ def rule_of(contract: Contract) -> Rule:
     return rule
 
 
-def merge_centres(outputs: Tensors, contract: Contract, frame: Frame) -> Merge:
+def merge_centres(outputs: Tensors, contract: Contract, frame: Frame, rule: Rule) -> Merge:
     """Group at the input's size, where the picture lies in it; the picture's pixels take the nearest segment.
 
     "semantic_logits" have a plane a label, "centre_heatmap" one, "offsets" two, y and x, in pixels of the planes.
     """
-    rule = rule_of(contract)
     logits, heat, offsets = _planes(outputs, contract)
     stride = _stride(frame.tensor_hw, logits.shape)
     rows, columns = _inside(frame)
@@ -209,7 +209,7 @@ def _planes(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Return class scores (C, h, w), the centres' map (h, w) and offsets (2, h, w), all of them finite."""
     expected = {_CLASSES: len(contract.labels), _CENTRES: 1, _OFFSETS: 2}
-    found = []
+    found: list[NDArray[np.float32]] = []
     for name, count in expected.items():
         values = np.moveaxis(planes(outputs, contract, name), 2, 0)
         if len(values) != count:
@@ -219,10 +219,10 @@ def _planes(
                 f"{name} has planes of {list(values.shape[1:])}, {_CLASSES} of {list(found[0].shape[1:])}"
             )
         if not np.isfinite(values).all():
-            values = np.nan_to_num(values, nan=0.0)
+            values = np.nan_to_num(values, nan=0.0, posinf=_FAR, neginf=-_FAR)
         found.append(np.ascontiguousarray(values, np.float32))
     logits, heat, offsets = found
-    return logits, heat[0], offsets
+    return logits, heat[0], np.clip(offsets, -_FAR, _FAR)
 
 
 def _inside(frame: Frame) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -52,7 +52,8 @@ def _tile(places: NDArray[np.float32]) -> NDArray[np.int32]:
 
 def _candidates(points: NDArray[np.float32], size_hw: tuple[int, int]) -> _Tiles:
     """Return the points whose least distance to a tile is not above the least of all points' greatest distances."""
-    near, far = [], []
+    near: list[NDArray[np.float32]] = []
+    far: list[NDArray[np.float32]] = []
     for places, size in zip(points, size_hw, strict=True):
         middles = (np.arange(-(-size // _TILE), dtype=np.float32) + 0.5) * _TILE
         gaps = np.abs(places - middles[:, None])

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from edge.contract import Contract
 from edge.errors import ContractError
-from edge.tasks import Frame, Image, Region, Tensors, task
-from edge.tasks._centre_grouping import DECODER as CENTRE_GROUPING
-from edge.tasks._centre_grouping import merge_centres
+from edge.tasks import Frame, Image, Region, Tensors, _centre_grouping, task
 from edge.tasks._geometry import prepare
 from edge.tasks._maskwise import Merge, merge, rule_of
 from edge.tasks._overlay import palette, tint
@@ -96,8 +94,7 @@ class PanopticTask:
         name = contract.postprocess.decoder if contract.postprocess else ""
         if name not in _DECODERS:
             raise ContractError(f"panoptic has no decoder {name!r}; it has {', '.join(_DECODERS)}")
-        merged = _DECODERS[name](outputs, contract, frame)
-        things = int(contract.postprocess.settings["things"]) if contract.postprocess else 0
+        merged, things = _DECODERS[name](outputs, contract, frame)
         return Panoptic(merged.ids, _segments(merged, contract.labels, things))
 
     def compare(self, result: Panoptic, reference: Panoptic) -> float:
@@ -146,11 +143,18 @@ def _segments(merged: Merge, labels: tuple[str, ...], things: int) -> tuple[Segm
     )
 
 
-def _merge_masks(outputs: Tensors, contract: Contract, frame: Frame) -> Merge:
-    return merge(outputs, contract, frame, rule_of(contract))
+def _by_masks(outputs: Tensors, contract: Contract, frame: Frame) -> tuple[Merge, int]:
+    rule = rule_of(contract)
+    return merge(outputs, contract, frame, rule), rule.things
 
 
-_DECODERS: Mapping[str, Callable[[Tensors, Contract, Frame], Merge]] = {
-    "mask-wise": _merge_masks,
-    CENTRE_GROUPING: merge_centres,
+def _by_centres(outputs: Tensors, contract: Contract, frame: Frame) -> tuple[Merge, int]:
+    rule = _centre_grouping.rule_of(contract)
+    return _centre_grouping.merge_centres(outputs, contract, frame, rule), rule.things
+
+
+# What merges outputs into segments, and says how many of the first classes are things.
+_DECODERS: Mapping[str, Callable[[Tensors, Contract, Frame], tuple[Merge, int]]] = {
+    "mask-wise": _by_masks,
+    _centre_grouping.DECODER: _by_centres,
 }

@@ -41,7 +41,7 @@ class _PaddedResidual(nn.Module):
         self._adds, self._margin = residual.adds, _REACH * residual.dilation
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv(F.pad(x, (self._margin,) * 4))
+        y: Tensor = self.conv(F.pad(x, [self._margin] * 4))
         return x + y if self._adds else y
 
 

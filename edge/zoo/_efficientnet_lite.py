@@ -58,7 +58,7 @@ class _SameConv2d(nn.Conv2d):
             for size, stride, kernel in zip(x.shape[-2:], self.stride, self.kernel_size, strict=True)
         )
         if high or wide:
-            x = F.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
+            x = F.pad(x, [wide // 2, wide - wide // 2, high // 2, high - high // 2])
         return super().forward(x)
 
 

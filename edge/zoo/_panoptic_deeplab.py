@@ -57,8 +57,8 @@ class _Pyramid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         *seen, whole = (branch(x) for branch in self.convs)
-        fused: Tensor = self.project(torch.cat([*seen, resize_like(F.relu(whole), x)], dim=1))
-        return self.dropout(fused)
+        fused: Tensor = self.dropout(self.project(torch.cat([*seen, resize_like(F.relu(whole), x)], dim=1)))
+        return fused
 
 
 def wide_head(channels: int, out: int) -> nn.Module:
@@ -101,10 +101,10 @@ class _Decoder(nn.ModuleDict):
 
     def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         low, middle, deep = features
-        x: Tensor = self["res5"]["project_conv"](deep)
+        x: Tensor = self.get_submodule("res5.project_conv")(deep)
         for level, feature in (("res3", middle), ("res2", low)):
-            own = self[level]["project_conv"](feature)
-            x = self[level]["fuse_conv"](torch.cat([own, resize_like(x, own)], dim=1))
+            own = self.get_submodule(f"{level}.project_conv")(feature)
+            x = self.get_submodule(f"{level}.fuse_conv")(torch.cat([own, resize_like(x, own)], dim=1))
         return x
 
 

@@ -102,7 +102,7 @@ def test_positions_far_outside_are_compared_in_parts(monkeypatch):
 
 
 @FEW
-@given(st.integers(0, 9999), st.sampled_from([1, 3, 5, 7, 41]), st.sampled_from([1, 4, 1000]))
+@given(st.integers(0, 9999), st.sampled_from([3, 5, 7, 41]), st.sampled_from([1, 4, 1000]))
 def test_centres_are_the_largest_in_their_windows(seed, window, most):
     heat = np.random.default_rng(seed).uniform(-1, 1, (23, 31)).astype(np.float32).round(1)
     rule = Rule(things=1, window=window, most_centres=most, centre_threshold=0.3)
@@ -187,7 +187,7 @@ def test_values_that_are_no_numbers_are_nothing():
     found = {name: np.full_like(values, np.nan) for name, values in outputs().items()}
     assert not any(segment.is_thing for segment in decoded(contract(), found).segments)
     found = outputs()
-    found["offsets"][0, 1, 3, 3] = np.inf
+    found["offsets"][0, 1, 3, 3:5] = np.inf, -1e38
     found["centre_heatmap"][0, 0, 0, 0] = np.nan
     assert decoded(contract(), found).segments
 
@@ -196,6 +196,7 @@ def test_values_that_are_no_numbers_are_nothing():
     ("change", "message"),
     [
         ({"window": 4}, "window is 4"),
+        ({"window": 1}, "3 at least"),
         ({"most_centres": 0}, "most_centres"),
         ({"centre_threshold": -1.0}, "must not be negative"),
         ({"things": CLASSES + 1}, f"things is {CLASSES + 1}"),
@@ -223,7 +224,7 @@ def test_the_zoos_contract_decodes():
     own = MODELS["panoptic-deeplab-mobilenet-v3-large"].contract
     side = own.outputs[0].shape[2]
     logits = np.full((1, 133, side, side), -4, np.float32)
-    logits[0, 17, 40:80, 30:70] = 4  # a horse
+    logits[0, 17, 40:80, 30:70] = 9  # a horse
     logits[0, 125, 80:] = logits[0, 119, :80] = 3  # on grass, under the sky
     place = np.mgrid[:side, :side].astype(np.float32)
     heat = np.exp(-((place[0] - 60) ** 2 + (place[1] - 50) ** 2) / 40)[None, None]
