@@ -50,6 +50,7 @@ _BATCH = 4
     show_default=True,
     help="Of a recipe's arithmetic.",
 )
+@click.option("--workers", type=click.IntRange(0), help="Processes that prepare a recipe's data.  [default: a thread]")
 @click.option("--smoke", is_flag=True, help="A recipe's every part in a few steps, to see that it works.")
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder for the trained weights.")
 @click.option("--list", "list_them", is_flag=True, help="List the recipes.")
@@ -106,6 +107,7 @@ def _train_rounded(
     as_json: bool,
     data: Path | None,
     precision_training: str,
+    workers: int | None,
     **options: Any,
 ) -> None:
     if qat == ternary:

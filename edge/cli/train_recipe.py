@@ -61,6 +61,7 @@ def train_recipe(
     accelerator: str,
     devices: str,
     precision_training: str,
+    workers: int | None,
     out: Path,
     resume: bool,
     as_json: bool,
@@ -87,7 +88,7 @@ def train_recipe(
         recipe=recipe, out=out, plan=_plan(recipe, smoke, steps=steps, batch=batch, lr=lr, seed=seed), data=data,
         checkpoint=checkpoint, smoke=smoke, resume=resume,
     )  # fmt: skip
-    machine = Machine(accelerator=accelerator, devices=devices, precision=precision_training)
+    machine = Machine(accelerator=accelerator, devices=devices, precision=precision_training, workers=workers or 0)
     with training_bar() as bar:
         report = fit(request, machine=machine, progress=progress, bar=bar)
     if report is None:

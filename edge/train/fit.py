@@ -66,19 +66,19 @@ def fit(
     fabric = start_fabric(machine)
     check_batch(request.plan.batch, fabric)
     with training_folder(request.out, request.resume, first=fabric.is_global_zero):
-        return _fit(fabric, request, machine.precision, progress if fabric.is_global_zero else _silent, bar)
+        return _fit(fabric, request, machine, progress if fabric.is_global_zero else _silent, bar)
 
 
 def _silent(_: str) -> None:
     """Stand for progress in processes other than the first."""
 
 
-def _fit(fabric: Fabric, request: Request, precision: str, say: Progress, bar: Bar | None) -> RecipeReport | None:
+def _fit(fabric: Fabric, request: Request, machine: Machine, say: Progress, bar: Bar | None) -> RecipeReport | None:
     recipe, plan = request.recipe, request.plan
     torch.manual_seed(plan.seed)
     study = recipe.prepare(Setting(plan=plan, data=request.data, smoke=request.smoke, say=say))
     initial = _initial(study.learner, request)
-    identity = _identity(request, study, precision, fabric.world_size)
+    identity = _identity(request, study, machine.precision, fabric.world_size)
     for module in study.frozen:
         module.to(fabric.device)
     trainee = _trainee(fabric, study, plan)
@@ -94,7 +94,7 @@ def _fit(fabric: Fabric, request: Request, precision: str, say: Progress, bar: B
         keep_every=request.keep_every, curves=curves, bar=bar if first else None, say=say,
     )  # fmt: skip
     try:
-        end = take_steps(fabric, trainee, study.stream, plan, start, journal)
+        end = take_steps(fabric, trainee, study.stream, plan, start, journal, machine.workers)
     finally:
         if curves is not None:
             curves.close()
@@ -114,7 +114,7 @@ def _fit(fabric: Fabric, request: Request, precision: str, say: Progress, bar: B
         references=study.references(fabric.device),
         curve=list(end.curve),
         device=device_name(fabric.device),
-        precision=precision,
+        precision=machine.precision,
         processes=fabric.world_size,
         threads=torch.get_num_threads(),
         seconds=round(end.seconds, 1),

@@ -26,11 +26,15 @@ PRECISIONS = (FULL_PRECISION, "bf16-mixed")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Say where to compute: Fabric's names of an accelerator, a number of devices and a precision."""
+    """Say where to compute: Fabric's names of an accelerator, a number of devices and a precision.
+
+    `workers` processes prepare a recipe's data for each device; 0 is a thread.
+    """
 
     accelerator: str = "auto"
     devices: str = "1"
     precision: str = FULL_PRECISION
+    workers: int = 0
 
 
 def start_fabric(machine: Machine) -> Fabric:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor
 
 from edge.errors import EdgeError
+from edge.train.ahead import batches_ahead
 from edge.train.averaging import AveragedWeights
 from edge.train.logs import Curves
 from edge.train.plan import Curve, Plan, planned_rate
@@ -63,7 +62,7 @@ class Journal:
 
 
 def take_steps(
-    fabric: Fabric, trainee: Trainee, stream: Stream, plan: Plan, start: Snapshot, journal: Journal
+    fabric: Fabric, trainee: Trainee, stream: Stream, plan: Plan, start: Snapshot, journal: Journal, workers: int = 0
 ) -> Snapshot:
     """Train in place from `start` to the plan's last step and return the state; the curve has what was measured.
 
@@ -71,11 +70,11 @@ def take_steps(
     """
     began, curve = time.monotonic() - start.seconds, list(start.curve)
     mine = range(fabric.global_rank, plan.batch, fabric.world_size)
-    places = ((step, [step * plan.batch + i for i in mine]) for step in range(start.step, plan.steps))
+    places = [[step * plan.batch + i for i in mine] for step in range(start.step, plan.steps)]
     if journal.bar is not None:
         journal.bar.begin(plan.steps, start.step)
-    with _ahead(stream, places) as batches:
-        for step, batch in batches:
+    with batches_ahead(stream, places, workers) as batches:
+        for step, batch in enumerate(batches, start.step):
             done = step + 1
             losses = _step(fabric, trainee, fabric.to_device(dict(batch)), plan, step)
             _log(journal, plan, done, losses)
@@ -133,24 +132,3 @@ def _evaluate(trainee: Trainee, journal: Journal, done: int) -> list[Curve]:
         journal.curves.log(done, {f"held-out/{name}": value for name, value in metrics.items()})
     journal.say(f"step     {done}: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
     return [Curve(step=done, metrics=metrics)]
-
-
-@contextmanager
-def _ahead(stream: Stream, places: Iterator[tuple[int, Sequence[int]]]) -> Iterator[Iterator[tuple[int, Batch]]]:
-    """Prepare each step's batch in a thread while the step before is computed."""
-
-    def batches() -> Iterator[tuple[int, Batch]]:
-        waiting: tuple[int, Future[Batch]] | None = None
-        for step, chosen in places:
-            coming = (step, pool.submit(stream.batch, chosen))
-            if waiting is not None:
-                yield waiting[0], waiting[1].result()
-            waiting = coming
-        if waiting is not None:
-            yield waiting[0], waiting[1].result()
-
-    pool = ThreadPoolExecutor(max_workers=1)
-    try:
-        yield batches()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

@@ -133,8 +133,7 @@ def people(setting: Setting, how: Augmentation, *, wanted: Callable[[Path], bool
         records=(
             SourceRecord(name=RENDERED.name, licence=RENDERED.licence, training=0, held_out=len(rendered), sha256=""),
             SourceRecord(
-                name=FRAMES.name if setting.data is None else f"{setting.data.name}, labelled by {teacher}",
-                licence=FRAMES.licence if setting.data is None else "the user's",
+                name=f"{_frames_name(setting)}, labelled by {teacher}", licence=_frames_licence(setting),
                 training=len(labelled), held_out=len(labelled_held_out), sha256=digest,
             ),
             SourceRecord(name=ROOMS.name, licence=ROOMS.licence, training=0, held_out=0, sha256=""),
@@ -148,13 +147,23 @@ def unlabelled(setting: Setting, held_out: int = 0) -> tuple[FolderSamples, tupl
     `held_out` is how many of those that are held back the recipe measures on.
     """
     training, _ = _frames(setting, lambda _: True)
-    own = setting.data is not None
     record = SourceRecord(
-        name=setting.data.name if setting.data else "frames of pose2sim's recordings",
-        licence="the user's" if own else "BSD-3-Clause", training=len(training), held_out=held_out,
+        name=_frames_name(setting), licence=_frames_licence(setting), training=len(training), held_out=held_out,
         sha256=content_key(*(file_digest(path) for path in training)),
     )  # fmt: skip
     return FolderSamples(training), (record,)
+
+
+def _frames_name(setting: Setting) -> str:
+    if setting.data is not None:
+        return setting.data.name
+    return PHOTOS[0].name if setting.smoke else "frames of pose2sim's recordings"
+
+
+def _frames_licence(setting: Setting) -> str:
+    if setting.data is not None:
+        return "the user's"
+    return PHOTOS[0].licence if setting.smoke else "BSD-3-Clause"
 
 
 def held_out_paths(setting: Setting) -> tuple[Path, ...]:
@@ -166,6 +175,8 @@ def _frames(setting: Setting, wanted: Callable[[Path], bool]) -> tuple[tuple[Pat
     """Return the pictures to train on and those to measure on."""
     if setting.data is not None:
         own = choose_pictures(setting.data)
+        if own.validation_seen:
+            setting.say("warning  too few pictures to hold any back: what is reached is measured on those trained on")
         return own.training, own.validation
     if setting.smoke:
         photo = (fetch_file(PHOTOS[0]),)

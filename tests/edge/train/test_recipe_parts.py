@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from edge.contract import Preprocess
 from edge.images import to_tensor
@@ -135,10 +136,21 @@ class Constant(torch.nn.Module):
         return self.value
 
 
-@pytest.mark.parametrize("name", ["pose-student", "person-segmentation", "pr-vipe-small"])
-def test_what_is_shipped_has_at_most_five_megabytes_in_fp16(name):
-    state = MODELS[name].network().state_dict()
-    assert sum(2 * value.numel() for value in state.values()) < 5e6
+@pytest.mark.parametrize(
+    ("name", "parameters", "macs"),
+    [
+        ("pose-student", 2_158_568, 254.8e6),
+        ("person-segmentation", 1_074_874, 88.0e6),
+        ("pr-vipe-small", 1_085_986, 1.08e6),
+    ],
+)
+def test_what_is_trained_has_at_most_five_megabytes_in_fp16(name, parameters, macs):
+    network, contract = MODELS[name].network().eval(), MODELS[name].contract
+    assert sum(2 * value.numel() for value in network.state_dict().values()) < 5e6
+    assert sum(value.numel() for value in network.parameters()) == parameters
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(contract.inputs[0].shape))
+    assert counter.get_total_flops() / 2 == pytest.approx(macs, rel=5e-3)
 
 
 def test_a_pose_without_a_person_has_finite_losses():

@@ -121,6 +121,14 @@ def test_what_cannot_be_trained(tmp_path):
         train(tmp_path / "c", recipe=tiny(prepare=broken))
 
 
+@pytest.mark.slow
+def test_workers_change_nothing(tmp_path):
+    for workers in (0, 2):
+        train(tmp_path / str(workers), machine=Machine(accelerator="cpu", workers=workers))
+    found = {(tmp_path / str(workers) / CHECKPOINT).read_bytes() for workers in (0, 2)}
+    assert len(found) == 1
+
+
 def test_mixed_precision(tmp_path):
     report = train(tmp_path / "out", machine=Machine(accelerator="cpu", precision="bf16-mixed"))
     assert report.precision == "bf16-mixed"
