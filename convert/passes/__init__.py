@@ -70,7 +70,6 @@ def passes_for(family: str) -> tuple[Pass, ...]:
         Pass("vela_by_products", resize.vela_by_products, _VELA),
         Pass("resize_by_selection", resize.resize_by_selection, ("executorch-qnn", "litert", "mediapipe")),
         Pass("products_by_batch", products.products_by_batch, _XNNPACK),
-        Pass("softmax_by_batch", products.softmax_by_batch, _XNNPACK),
         Pass("split_single_output", convolutions.split_single_output, _XNNPACK),
     )
     return tuple(entry for entry in ordered if entry.suits(family))

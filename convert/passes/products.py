@@ -33,21 +33,3 @@ def _batch(module: GraphModule, source: Any) -> Node:
     """Insert a node with the first two axes of (A, B, R, C) as one."""
     first, second, rows, columns = shape(source)
     return insert(module, aten.reshape.default, (source, [first * second, rows, columns]))
-
-
-def softmax_by_batch(module: GraphModule) -> int:
-    """Write softmax along the last of four axes along the last of three.
-
-    ExecuTorch's XNNPACK backend leaves maps with their channels last between convolutions, and takes softmax along the
-    last axis there is: after a convolution that is the channels.
-    """
-    count = 0
-    for node in calls(module, aten.softmax.int):
-        source = node.args[0]
-        if not isinstance(source, Node) or len(shape(source)) != 4 or node.args[1] not in (-1, 3) or len(node.args) > 2:
-            continue
-        with module.graph.inserting_before(node):
-            along = insert(module, aten.softmax.int, (_batch(module, source), -1))
-            replace_node(node, insert(module, aten.reshape.default, (along, list(shape(node)))))
-        count += 1
-    return count
