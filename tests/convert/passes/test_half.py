@@ -19,6 +19,7 @@ def program():
     return network, export(Model("mine", network, CONTRACT, Source(sha256="")))
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch.export's own
 @pytest.mark.parametrize(("keep", "kind"), [((), torch.float16), (NORMS, torch.float32)])
 def test_norms_compute_in_what_they_are_told(keep, kind):
     network, own = program()
