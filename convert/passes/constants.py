@@ -17,8 +17,7 @@ _SMALL = 4096  # elements that a folded tensor may always have, however small it
 def fold_constants(module: GraphModule) -> int:
     """Replace operators whose inputs are all constant by their result, unless it is much larger than they are.
 
-    What lies between may be larger: of attention among learnt queries only the outcome is kept. XNNPACK computes some
-    products of two constants wrongly, so that leaving them is no choice.
+    What lies between may be larger: of attention among learnt queries only the outcome is kept.
     """
     values, sources = _evaluated(module)
     count = 0

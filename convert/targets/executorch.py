@@ -41,11 +41,11 @@ def compile_xnnpack(program: Program, precision: str, folder: Path) -> Compiled:
     """
     before = len(program.steps)
     if precision == "fp16":
-        from convert.passes.half import to_half
+        from convert.passes.half import NORMS, to_half
         from convert.targets._half import check_half_range
 
         check_half_range(program)
-        program = to_half(program)
+        program = to_half(program, NORMS)
     tag_origins(program)
     exported, quantized = _in_precision(program, precision)
     with _rejections() as reasons:
