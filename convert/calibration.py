@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from convert.calibration_checks import checked_arrays, doubts
 from convert.header import Header, read_header
+from convert.keypoints import shown_keypoints, takes_keypoints
 from convert.reference import Arrays, Reference, read_reference
 from edge.artifact import encode_json, write_atomic
 from edge.contract import image_contract, takes_image
@@ -57,7 +58,7 @@ def calibrate_on(folder: Path, pictures: Sequence[Path]) -> tuple[str, ...]:
     sees nobody in any.
     """
     header = read_header(folder)
-    if not takes_image(header.contract):
+    if not (takes_image(header.contract) or takes_keypoints(header.contract)):
         raise UsageError(f"{header.name} does not take one colour picture, so --calibration cannot be used")
     found = _from_pictures(header, pictures, whole=len(pictures))
     if not found:
@@ -111,9 +112,10 @@ def _from_pictures(header: Header, pictures: Sequence[Path], *, whole: int) -> l
     """Return the first `whole` pictures as inputs, then random cuts, mirrored and relit, seeded, up to INPUTS."""
     from convert.prepare import find_region, wants_person
 
-    if not pictures or not takes_image(header.contract):
+    keypoints = takes_keypoints(header.contract)
+    if not pictures or not (keypoints or takes_image(header.contract)):
         return []
-    contract = image_contract(header.contract)
+    contract = header.contract if keypoints else image_contract(header.contract)
     task, person = TASKS[contract.task], wants_person(header.name, contract)
     generator = np.random.default_rng(0)
     found: list[Arrays] = []
@@ -123,6 +125,10 @@ def _from_pictures(header: Header, pictures: Sequence[Path], *, whole: int) -> l
         image = read_image(pictures[attempt % len(pictures)])
         if attempt >= whole:
             image = augment(image, generator)
+        if keypoints:
+            if (shown := shown_keypoints(image, contract)) is not None:
+                found.append(shown[0])
+            continue
         region = find_region(header.name, image) if person else None
         if person and region is None and (whole or attempt < 3 * INPUTS):
             continue  # nobody there, or the cut lost the person

@@ -11,13 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from convert.keypoints import shown_keypoints, takes_keypoints
+from convert.reference import Arrays
 from edge.artifact import Artifact, Manifest, read_manifest
 from edge.contract import Contract
-from edge.errors import UsageError
+from edge.errors import InputError, UsageError
 from edge.images import read_image, write_image
 from edge.profile.inputs import write_tensors
 from edge.runtimes import open_session
 from edge.tasks import TASKS, Frame, Image, Region
+from edge.tasks._skeleton import draw_pose
+from edge.tasks.pose import Pose
 from edge.tasks.tokenizer import Codes, Picture, psnr, seen
 
 _SUMMARY_CHARACTERS = 400
@@ -28,15 +32,15 @@ def run_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     artifact = read_manifest(Path(payload["artifact"]))
     manifest = artifact.manifest
     image = read_image(Path(payload["image"]))
-    contract = manifest_contract(manifest)
-    task = TASKS[manifest.task]
-    inputs, frame = task.prepare(image, contract, _region(artifact, image) if task.needs_region else None)
+    task, contract = TASKS[manifest.task], manifest.contract
+    inputs, frame, pose = _shown(artifact, image)
     session = open_session(artifact)
     start = time.perf_counter()
     outputs = session.run(inputs)
     milliseconds = (time.perf_counter() - start) * 1e3
     result = task.decode(outputs, contract, frame)
-    drawn, found, comparison = task.draw(image, result), result.to_json(), None
+    drawn = draw_pose(image, pose) if pose else task.draw(image, result)
+    found, comparison = result.to_json(), None
     if payload.get("decoder"):
         decoder = read_manifest(Path(payload["decoder"]))
         drawn = reconstruct(result, decoder)
@@ -88,9 +92,7 @@ def inputs_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Write a picture as the raw tensors that an artifact takes; the child-process side of `edge profile --data`."""
     artifact = read_manifest(Path(payload["artifact"]))
     image = read_image(Path(payload["image"]))
-    task = TASKS[artifact.manifest.task]
-    region = _region(artifact, image) if task.needs_region else None
-    inputs, _ = task.prepare(image, manifest_contract(artifact.manifest), region)
+    inputs, _, _ = _shown(artifact, image)
     return {"files": [str(path) for path in write_tensors(artifact, inputs, Path(payload["folder"]))]}
 
 
@@ -102,6 +104,21 @@ def manifest_contract(manifest: Manifest) -> Contract:
             "deploy it with a --contract that has preprocess"
         )
     return manifest.contract
+
+
+def _shown(artifact: Artifact, image: Image) -> tuple[Arrays, Frame, Pose | None]:
+    """Return the inputs that a picture becomes, and the pose whose keypoints they are; raises InputError for nobody."""
+    if takes_keypoints(artifact.manifest.contract):
+        shown = shown_keypoints(image, artifact.manifest.contract)
+        if shown is None:
+            raise InputError(
+                f"nobody was found in the picture, and {artifact.manifest.model} embeds a person's keypoints"
+            )
+        return shown
+    task = TASKS[artifact.manifest.task]
+    region = _region(artifact, image) if task.needs_region else None
+    inputs, frame = task.prepare(image, manifest_contract(artifact.manifest), region)
+    return inputs, frame, None
 
 
 def _region(artifact: Artifact, image: Image) -> Region | None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from convert.calibration import calibrate_on
 from convert.export import evaluating, example_inputs, export, flatten
+from convert.keypoints import keypoint_samples, takes_keypoints
 from convert.load import load, load_exported, load_user
 from convert.program import Model, Program, save_program
 from convert.reference import Arrays, Sample, write_samples
@@ -35,7 +36,7 @@ def prepare_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     given = [Path(image) for image in payload["images"]]
     contract = msgspec.convert(payload["contract"], Contract) if payload["contract"] else None
     model = load_any(payload["model"], checkpoint, contract, random_weights=payload["random_weights"])
-    if payload["own_images"] and not takes_image(model.contract):
+    if payload["own_images"] and not (takes_image(model.contract) or takes_keypoints(model.contract)):
         raise UsageError(f"{model.name} does not take one colour picture, so --data cannot be used; leave it out")
     folder = Path(payload["folder"])
     prepare(model, given, folder)
@@ -76,7 +77,12 @@ def prepare(model: Model, images: Sequence[Path], folder: Path) -> Program:
 
 
 def make_samples(contract: Contract, name: str, images: Sequence[Path]) -> list[Sample]:
-    """Return one sample a picture, or seeded random ones if the model does not take one picture."""
+    """Return one sample a picture, or seeded random ones if the model does not take one picture.
+
+    A model of keypoints is shown those of the people in the pictures.
+    """
+    if images and takes_keypoints(contract) and (found := keypoint_samples(contract, images)):
+        return found
     if not images or not takes_image(contract):
         return [
             Sample(None, None, _named(contract, example_inputs(contract, seed=seed)), {})

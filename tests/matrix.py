@@ -4,6 +4,7 @@ import json
 
 import jsonschema
 
+from convert.keypoints import takes_keypoints
 from convert.targets import families
 from edge.artifact import check_files, manifest_schema, read_manifest
 from edge.contract import takes_image
@@ -45,7 +46,7 @@ def deploy_to(edge, name, precision, options, out, targets):
     report = done.report
     jsonschema.validate(report, report_schema())
     assert len(report["targets"]) == len(targets)
-    pictured = takes_image(MODELS[name].contract)
+    pictured = takes_image(MODELS[name].contract) or takes_keypoints(MODELS[name].contract)
     for row, target in zip(report["targets"], targets, strict=True):
         # Below fp32 only pictures that show what the model is made for count.
         judged = report["inputs"] if precision == "fp32" else row["parity"]["inputs"]

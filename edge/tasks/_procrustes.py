@@ -17,8 +17,8 @@ def procrustes_mpjpe(target: NDArray[Any], source: NDArray[Any]) -> NDArray[np.f
     "A generalized solution of the orthogonal Procrustes problem" (1966), with Kabsch's sign (1976). The unit is the
     target's. Leading axes broadcast.
     """
-    target, source = np.broadcast_arrays(np.asarray(target, np.float64), np.asarray(source, np.float64))
-    to, fro = (points - points.mean(axis=-2, keepdims=True) for points in (target, source))
+    to, fro = (np.asarray(points, np.float64) for points in (target, source))
+    to, fro = (points - points.mean(axis=-2, keepdims=True) for points in (to, fro))
     left, values, right = np.linalg.svd(np.swapaxes(fro, -1, -2) @ to)
     signs = np.ones_like(values)
     signs[..., -1] = np.where(np.linalg.det(left @ right) < 0, -1.0, 1.0)

@@ -33,13 +33,16 @@ def normalize_2d(points: Tensor) -> Tensor:
     """Move keypoints (…, 13, 2) to the middle of the hips, and scale the torso's longest side to ½."""
     starts, ends = (list(side) for side in zip(*TORSO_PAIRS, strict=True))
     longest = (points[..., starts, :] - points[..., ends, :]).norm(dim=-1).amax(dim=-1)
-    return (points - _middle(points, LEFT_HIP, RIGHT_HIP)) * (TORSO_2D / longest.clamp_min(_LEAST))[..., None, None]
+    scale = TORSO_2D / longest.clamp_min(_LEAST)
+    normal: Tensor = (points - _middle(points, LEFT_HIP, RIGHT_HIP)) * scale[..., None, None]
+    return normal
 
 
 def normalize_3d(points: Tensor) -> Tensor:
     """Move 3D keypoints (…, 13, 3) to the middle of the hips, and scale mid-shoulder to mid-hip to 1."""
     hips, shoulders = _middle(points, LEFT_HIP, RIGHT_HIP), _middle(points, LEFT_SHOULDER, RIGHT_SHOULDER)
-    return (points - hips) / (shoulders - hips).norm(dim=-1, keepdim=True).clamp_min(_LEAST)
+    normal: Tensor = (points - hips) / (shoulders - hips).norm(dim=-1, keepdim=True).clamp_min(_LEAST)
+    return normal
 
 
 def _middle(points: Tensor, left: int, right: int) -> Tensor:
@@ -51,14 +54,14 @@ def procrustes_mpjpe(target: Tensor, source: Tensor) -> Tensor:
 
     Leading axes broadcast; no reflection. `edge.tasks._procrustes` holds the same in numpy, with sources.
     """
-    target, source = torch.broadcast_tensors(target, source)
     to, fro = target - target.mean(dim=-2, keepdim=True), source - source.mean(dim=-2, keepdim=True)
     left, values, right = torch.linalg.svd(fro.mT @ to)
     last = torch.where(torch.linalg.det(left @ right) < 0, -1.0, 1.0).to(values)
     signs = torch.cat([torch.ones_like(values[..., :-1]), last[..., None]], dim=-1)
     rotation = (left * signs[..., None, :]) @ right
     scale = (values * signs).sum(dim=-1) / fro.square().sum(dim=(-2, -1)).clamp_min(_LEAST)
-    return (scale[..., None, None] * (fro @ rotation) - to).norm(dim=-1).mean(dim=-1)
+    apart: Tensor = (scale[..., None, None] * (fro @ rotation) - to).norm(dim=-1).mean(dim=-1)
+    return apart
 
 
 def np_mpjpe(first: Tensor, second: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ def published_names(blocks: int = 2) -> dict[str, str]:
     for block in range(blocks):
         for layer in range(2):
             layers[f"blocks.{block}.layers.{layer}"] = f"{_TRUNK}/FullyConnectedBlock_{block}/FC_{layer}"
-    names = {}
+    names: dict[str, str] = {}
     for key, scope in layers.items():
         names |= {f"{key}.linear.{part}": f"{scope}/Linear/{part}" for part in ("weight", "bias")}
         parts = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}

@@ -1,5 +1,6 @@
 """Pr-VIPE: the published variables, and a forward pass written from them in numpy."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
+import convert.keys
+import convert.load
+from convert.keys import ModelRequest, prepared_key
 from convert.load import load
 from edge.errors import CheckpointError
 from edge.tasks.embedding import FIRST_SLOPE
@@ -108,6 +112,24 @@ def test_its_own_state_dict_loads_too(tmp_path):
     assert model.contract == msgspec.structs.replace(MODELS["pr-vipe"].contract, postprocess=model.contract.postprocess)
     assert model.contract.postprocess.settings["a"] == pytest.approx(FIRST_SLOPE)
     assert all(torch.equal(tensor, network.state_dict()[key]) for key, tensor in model.module.state_dict().items())
+
+
+def test_weights_that_come_with_the_kit_are_loaded_without_asking(tmp_path, monkeypatch):
+    entry = dataclasses.replace(MODELS["pr-vipe"], trained="own.safetensors")
+    monkeypatch.setitem(MODELS._entries, "pr-vipe", entry)
+    for module in (convert.load, convert.keys):
+        monkeypatch.setattr(module, "TRAINED", tmp_path)
+    assert entry.weight_status == "trained here"
+    keys = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        state = PrVipe().state_dict()
+        save_file(state, tmp_path / "own.safetensors")
+        model = load("pr-vipe")
+        assert torch.equal(model.module.state_dict()["mean.weight"], state["mean.weight"])
+        assert model.source.origin == "own.safetensors"
+        keys.append(prepared_key(ModelRequest(model="pr-vipe")))
+    assert keys[0] != keys[1]
 
 
 def test_a_checkpoint_with_missing_variables_names_them(tmp_path):
