@@ -83,7 +83,7 @@ def reconstruct(result: Any, artifact: Artifact) -> Image:
 
 
 def compare_pictures(picture: Image, original: Image) -> dict[str, Any]:
-    """Return a decoded picture's size and its PSNR in dB against what was encoded, None if the two are equal."""
+    """Return a decoded picture's size and PSNR in dB against what was encoded; None for equal ones, or two sizes."""
     ratio = psnr(picture, original) if picture.shape == original.shape else math.nan
     return {"size": list(picture.shape[:2]), "psnr_db": round(ratio, 2) if math.isfinite(ratio) else None}
 

@@ -107,12 +107,12 @@ def typed(outputs: Mapping[str, NDArray[Any]], contract: Contract) -> dict[str, 
 def code_cases(arrays: Arrays) -> Iterator[dict[str, Any]]:
     """Yield ids and their packed bytes; ids that do not fit have none."""
     rng = np.random.default_rng(12)
-    for bits in (1, 3, 8, 10, 12, 15, 16):
+    for bits in (1, 3, 8, 10, 12, 15, 16, 18, 24):
         for count in (0, 1, 2, 7, 32, 128):
             codes = rng.integers(0, 1 << bits, count)
             packed = np.frombuffer(pack_codes(codes, bits), np.uint8)
             yield {"bits": bits, "codes": arrays.add(codes.astype(np.int32)), "packed": arrays.add(packed)}
-    for bits, bad in ((12, [4096]), (12, [-1]), (1, [2]), (16, [65536]), (0, [0]), (17, [0])):
+    for bits, bad in ((12, [4096]), (12, [-1]), (1, [2]), (16, [65536]), (0, [0]), (25, [0])):
         codes = np.array(bad, np.int32)
         try:
             pack_codes(codes, bits)
