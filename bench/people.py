@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -51,6 +52,23 @@ def images_per_cpu_second(count: int) -> float:
     return count / (time.process_time() - start)
 
 
+def streamed_per_cpu_second(workers: int, count: int) -> float:
+    """Return the rate of streamed pictures per second of one core's time, transfers included, workers' start not."""
+    longer, shorter = (_cpu_seconds(workers, times * count) for times in (2, 1))
+    return count / (longer - shorter)
+
+
+def _cpu_seconds(workers: int, count: int) -> float:
+    def used() -> float:
+        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+    start = used()
+    for _ in stream(SyntheticSamples(People(0)), batch=_BATCH, collate=collate, count=count, workers=workers):
+        pass
+    return used() - start
+
+
 def poses_per_second(blocks: int) -> float:
     """Return the rate of poses, each seen by two cameras."""
     poses = ViewedPoses(0, block=_BLOCK)
@@ -72,6 +90,7 @@ def main() -> None:
     cases: dict[str, Callable[[], float]] = {
         "poses/s, 1 process": lambda: poses_per_second(8),
         "images per second of a core's time, 256²": lambda: images_per_cpu_second(given.count),
+        f"… streamed from {cores} workers": lambda: streamed_per_cpu_second(cores, given.count),
         "images/s, 256², 1 process": lambda: images_per_second(0, given.count, augmented=False),
         f"images/s, 256², {cores} workers": lambda: images_per_second(cores, given.count, augmented=False),
         f"images/s, 256², augmented, {cores} workers": lambda: images_per_second(cores, given.count, augmented=True),

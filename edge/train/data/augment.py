@@ -149,7 +149,7 @@ def _colours(image: Array, generator: np.random.Generator, how: Augmentation) ->
     pixels = np.clip(np.rint(image * 255.0), 0, 255).astype(np.uint8)
     if generator.random() < how.compressed:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(generator.integers(25, 90))]
-        pixels = cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR)
+        return np.asarray(cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR))
     return np.asarray(pixels)
 
 

@@ -116,4 +116,4 @@ def _room(generator: np.random.Generator, size_hw: tuple[int, int]) -> Array:
     for cells, strength in ((3, 0.25), (24, 0.08), (max(height, width) // 2, 0.05)):
         coarse = generator.uniform(-strength, strength, (cells, cells)).astype(np.float32)
         image += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
-    return np.clip(image, 0.0, 1.0)
+    return np.asarray(np.clip(image, 0.0, 1.0))

@@ -110,9 +110,7 @@ class Body:
         bones = arrays.anchor_bone
         parts = (transforms.turn[:, bones] @ anchors[..., None])[..., 0]
         parts += arrays.anchor_mass[:, None] * transforms.shift[:, bones]
-        found = np.zeros((len(parts), len(arrays.radius), 3), parts.dtype)
-        np.add.at(found, (slice(None), arrays.anchor_keypoint), parts)
-        return found
+        return np.asarray(np.add.reduceat(parts, np.flatnonzero(np.diff(arrays.anchor_keypoint, prepend=-1)), axis=1))
 
 
 def _blend(factors: Array, shapes: Array, used: Array) -> Array:

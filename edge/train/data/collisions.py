@@ -64,7 +64,7 @@ def penetration(points: Array) -> Array:
 
 
 def _length(points: Array, first: str, second: str) -> Array:
-    return np.linalg.norm(points[:, NAMES.index(first)] - points[:, NAMES.index(second)], axis=1)
+    return np.asarray(np.linalg.norm(points[:, NAMES.index(first)] - points[:, NAMES.index(second)], axis=1))
 
 
 def segment_distance(a: Array, b: Array, c: Array, d: Array) -> Array:

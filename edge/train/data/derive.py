@@ -69,7 +69,7 @@ def _without_fringe(rig: Rig, heads: Mapping[str, Array]) -> NDArray[np.bool_]:
     _, strands = connected_components(links, directed=False)
     hair = rig.groups == GROUPS.index("helper-hair")
     fringe = np.unique(strands[np.flatnonzero(before & np.isin(np.arange(len(mesh)), rig.faces[hair]))])
-    return ~(hair & np.isin(strands[rig.faces[:, 0]], fringe))
+    return np.asarray(~(hair & np.isin(strands[rig.faces[:, 0]], fringe)))
 
 
 def _body_size(rig: Rig) -> int:
@@ -89,7 +89,7 @@ def _vertex_parts(rig: Rig) -> Array:
     """Return the part of each vertex: that of the bones that move it most."""
     names = [_part(name) for name in rig.bones]
     sums = np.stack([rig.weights[:, [name == part for name in names]].sum(axis=1) for part in PARTS], axis=1)
-    return np.argmax(sums, axis=1)
+    return np.asarray(np.argmax(sums, axis=1))
 
 
 def _part(bone: str) -> str:
@@ -221,11 +221,11 @@ def _anchors(rig: Rig, weights: Mapping[str, Array]) -> dict[str, Array]:
                 )
             )
         radius.append(_radius(rig, weights[name]))
-    keypoint, bone, mass, template, shapes = zip(*rows, strict=True)
+    keypoints, bones, masses, template, shapes = zip(*rows, strict=True)
     return {
-        "anchor_keypoint": np.array(keypoint, np.int32),
-        "anchor_bone": np.array(bone, np.int32),
-        "anchor_mass": np.array(mass, np.float32),
+        "anchor_keypoint": np.array(keypoints, np.int32),
+        "anchor_bone": np.array(bones, np.int32),
+        "anchor_mass": np.array(masses, np.float32),
         "anchor_template": np.stack(template).astype(np.float32),
         "anchor_shapes": np.stack(shapes, axis=1).astype(np.float32),
         "radius": np.array(radius, np.float32),

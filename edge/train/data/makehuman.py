@@ -204,7 +204,7 @@ def _read_weights(data: Mapping[str, Any], bones: list[str], parents: list[int],
         pairs = np.array(data["weights"][name], np.float64).reshape(-1, 2)
         weights[pairs[:, 0].astype(np.int64), place] = pairs[:, 1]
     total = weights.sum(axis=1, keepdims=True)
-    return np.divide(weights, total, out=weights, where=total > 0)
+    return np.asarray(np.divide(weights, total, out=weights, where=total > 0))
 
 
 _STILL = ("breast", "pelvis", "eye", "jaw", "special", "oris", "levator", "oculi", "orbicularis", "risorius",

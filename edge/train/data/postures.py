@@ -76,7 +76,8 @@ class Posture:
         position = place * (len(keys) - 1)
         lower = np.minimum(position.astype(np.intp), max(len(keys) - 2, 0))
         share = (position - lower)[:, None]
-        return keys[lower] * (1.0 - share) + keys[np.minimum(lower + 1, len(keys) - 1)] * share
+        upper = np.minimum(lower + 1, len(keys) - 1)
+        return np.asarray(keys[lower] * (1.0 - share) + keys[upper] * share)
 
 
 @cache

@@ -182,7 +182,7 @@ def _hand(at: dict[str, Array], fore: Array) -> Array:
     """Return the hand's turn to neutral: fingers down, the first finger in front of the last one."""
     straight = _towards(_apply(fore, at["finger3-1"] - at["wrist"]), _DOWN) @ fore
     knuckles = _apply(straight, at["finger5-1"] - at["finger2-1"])
-    return _about(-np.arctan2(-knuckles[:, 0], knuckles[:, 1])) @ straight
+    return np.asarray(_about(-np.arctan2(-knuckles[:, 0], knuckles[:, 1])) @ straight)
 
 
 def _halfway(first: Array, second: Array) -> Array:
