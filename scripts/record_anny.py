@@ -1,7 +1,7 @@
 """Record what anny itself makes of a few bodies and poses: `python -m scripts.record_anny FOLDER`.
 
 FOLDER holds anny 0.6.2, roma and trimesh, as `pip install --no-deps --target FOLDER anny==0.6.2 roma trimesh` leaves
-them. Written: tests/golden/anny.json, which tests/edge/train/data/test_human_body.py compares the kit's body with.
+them. Written: tests/golden/anny.json, which tests/edge/train/data/test_anny.py compares the kit's body with.
 """
 
 from __future__ import annotations

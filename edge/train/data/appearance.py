@@ -173,7 +173,7 @@ def _sample_colour(generator: np.random.Generator) -> Array:
     value = generator.beta(1.3, 1.0)
     if generator.random() < 0.3:
         saturation *= 0.1
-    return np.array(colorsys.hsv_to_rgb(hue, saturation, 0.06 + 0.9 * value), np.float32)
+    return np.array(colorsys.hsv_to_rgb(hue, saturation, 0.1 + 0.88 * value), np.float32)
 
 
 def _between(table: Array, place: float) -> Array:
@@ -208,8 +208,8 @@ def sample_light(generator: np.random.Generator) -> Light:
     flat = np.sqrt(1 - height**2)
     warmth = generator.normal(0.0, 0.08)
     tint = np.array([1 + warmth, 1.0, 1 - warmth])
-    exposure = generator.uniform(0.75, 1.2)
-    hardness = generator.uniform(0.15, 0.75)
+    exposure = generator.uniform(0.85, 1.35)
+    hardness = generator.uniform(0.15, 0.65)
     soft = exposure * (1 - hardness)
     cold = np.array([1 - warmth / 2, 1.0, 1 + warmth / 2])
     return Light(

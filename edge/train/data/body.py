@@ -17,7 +17,7 @@ from edge.train.data.phenotypes import coefficients
 from edge.train.data.skeleton import Skeleton, Transforms
 
 Array = NDArray[Any]
-_VERSION = "2"  # of what is derived
+_VERSION = "3"  # of what is derived
 
 PARTS = (
     "background", "head", "hair", "torso", "skirt", "left_upper_arm", "right_upper_arm", "left_lower_arm",

