@@ -20,6 +20,7 @@ from edge.tasks import Frame, Tensors
 from edge.tasks._geometry import invert, planes, transform
 from edge.tasks._maskwise import Merge
 from edge.tasks._nearest import nearest_points
+from edge.tasks._panoptic_quality import MOST_CLASSES
 from edge.tasks._upsampled_classes import upsampled_classes
 
 DECODER = "centre-grouping"
@@ -88,6 +89,8 @@ def rule_of(contract: Contract) -> Rule:
             f"postprocess.settings.things is {rule.things}; it counts the first of the contract's "
             f"{len(contract.labels)} labels that are things"
         )
+    if len(contract.labels) > MOST_CLASSES:
+        raise ContractError(f"the contract has {len(contract.labels)} labels; {DECODER} takes {MOST_CLASSES} at most")
     return rule
 
 

@@ -51,7 +51,7 @@ def _interpolated(
     rows = np.maximum(row - 1, 0), np.minimum(row, height - 1)
     columns = np.maximum(column - 1, 0), np.minimum(column, width - 1)
     corners = np.stack([scores[:, i, j] for i in rows for j in columns], axis=-1)  # (C, n, 4)
-    lower = (np.arange(factor, dtype=np.float32) + 0.5 - (factor + 1) // 2) / factor + 0.5
+    lower = (np.arange(factor) + 0.5 - (factor + 1) // 2) / factor + 0.5
     ends = np.stack([1 - lower, lower])
-    weights = (ends[:, None, :, None] * ends[None, :, None, :]).reshape(4, factor**2)
+    weights = (ends[:, None, :, None] * ends[None, :, None, :]).reshape(4, factor**2).astype(np.float32)
     return largest(corners @ weights).reshape(-1, factor, factor)

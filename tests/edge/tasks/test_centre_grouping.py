@@ -211,6 +211,8 @@ def test_settings_that_make_no_sense(change, message):
 def test_outputs_that_do_not_fit():
     with pytest.raises(ContractError, match=r"semantic_logits has 9 planes, expected 8"):
         decoded(msgspec.structs.replace(contract(), labels=contract().labels[:8]), outputs())
+    with pytest.raises(ContractError, match="257 labels; centre-grouping takes 256"):
+        decoded(contract(labels=257), outputs())
     wrong = outputs()
     wrong["offsets"] = wrong["offsets"][:, :, :8]
     with pytest.raises(ContractError, match=r"offsets has planes of \[8, 16\]"):
