@@ -45,6 +45,7 @@ def models_command(as_json: bool) -> None:
         print_json(rows)
         return
     table = Table("model", "task", "meant for", "input", "weights", "licence", "what it is", header_style="bold")
+    table.columns[0].no_wrap = table.columns[2].no_wrap = True  # what scripts look for stays whole
     for row in rows:
         table.add_row(*(value for key, value in row.items() if key != "weight_status"))
     _print(table)

@@ -44,6 +44,7 @@ def _by_processes(stream: Stream, places: Places, workers: int) -> Iterator[Batc
         batch_size=None,
         sampler=places,
         num_workers=workers,
+        multiprocessing_context="spawn",  # a fork of OpenCV's or torch's threads may stand still
         prefetch_factor=_AHEAD,
         worker_init_fn=_alone,
     )

