@@ -113,7 +113,7 @@ def test_what_cannot_be_executed_is_unverified_never_passed(monkeypatch):
 @pytest.mark.parametrize("name", list(MODELS))
 @pytest.mark.parametrize("precision", sorted(DEFAULT_LIMITS))
 def test_every_model_has_limits_for_every_precision(name, precision):
-    assert 0 < limits_for(name, precision).relative < 1
+    assert 0 < limits_for(name, precision).relative <= 1  # 1 where outputs are ids, and only the task judges
 
 
 def test_samples_are_read_back_as_they_were_written(tmp_path):
