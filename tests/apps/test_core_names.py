@@ -9,12 +9,11 @@ from names import kotlin_names, swift_names
 KOTLIN_ONLY = {
     "app": "Assets Caller Callers Codes DeviceRecord DeviceState EmbeddedModels Found Launch Measured OpenEngine "
     "PanopticPipeline Pen Pipeline Placement PosePipeline Protocol ReadyModel Runtime Scene SegmentationPipeline "
-    "Settings SettingsError SettingsField TokenizerDemo Way copyTo drawPose endpoint filesDigest fits fitted forCalls "
+    "Settings SettingsError SettingsField TokenizerDemo Way copyTo drawPose endpoint filesDigest fits fitted "
     "inOrder measure pipelineOf profileJson quantile randomInputs relaid waysOf",
     # ^ what Android's screens can be tested without a phone; on iOS it is in EdgeApp, and profile.json in benchmark
     "backend": "CrashLog Device",  # Core ML runs in a process of its own; of a device only its free memory counts
-    "client": "Clock Contract ContractError ContractTensor Cut Layout datatypeOf",
-    # ^ Clock is Swift's; contracts are the manifest's own; Cut is a kind of ServeError; datatypeOf is in oip
+    "client": "Clock ContractError Cut",  # Clock is Swift's; the manifest's error serves; Cut is a kind of ServeError
     "files": "Cancel Download Exchange Failure Installation Installer UrlConnectionHttp isWhole sha256",
     # ^ tasks are cancelled, errors are thrown; a bundle holds whole artifacts, so that nothing is installed in parts
     "image": "PlaneLayout Source Turn YuvFrame rgbOfYuv",  # AVFoundation hands over upright BGRA, no planes
@@ -34,7 +33,6 @@ SWIFT_ONLY = {
     "image": "Locked PixelLayout Pixels",
     "json": "JsonMembers",
     "manifest": "ParityMode",  # Mode is the policy's, in one module
-    "oip": "datatypeOf",
     "policy": "CallError PolicyState",
 }
 AREAS = sorted({*kotlin_names(), *swift_names()})

@@ -73,7 +73,7 @@ public func jsonOf(_ value: Float) throws -> Json {
 public func jsonOf(_ members: KeyValuePairs<String, Json>) -> Json { .object(JsonObject(members)) }
 
 extension Json {
-    /// Return the text of a value, without spaces.
+    /// Return the text of a value, without spaces and needless escapes, as the reference writes it.
     public func write() -> String {
         var text = ""
         write(to: &text)
@@ -118,7 +118,12 @@ extension Json {
             case 0x22, 0x5C:
                 text += "\\"
                 text.unicodeScalars.append(scalar)
-            case 0..<0x20, 0x2028, 0x2029:
+            case 0x08: text += "\\b"
+            case 0x09: text += "\\t"
+            case 0x0A: text += "\\n"
+            case 0x0C: text += "\\f"
+            case 0x0D: text += "\\r"
+            case 0..<0x20:
                 let digits = String(scalar.value, radix: 16)
                 text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
             default:

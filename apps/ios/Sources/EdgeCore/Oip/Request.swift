@@ -41,7 +41,7 @@ public func encodeRequest(
     if !outputs.isEmpty {
         _ = document.add("outputs", .array(outputs.map { jsonOf(["name": .string($0)]) }))
     }
-    return join(wireBytes(.object(document)), inputs)
+    return join(Array(Json.object(document).write().utf8), inputs)
 }
 
 private func describe(_ tensor: Tensor) -> Json {

@@ -4,7 +4,6 @@ import edge.app.engines.open
 import edge.core.app.Found
 import edge.core.app.ScreenState
 import edge.core.app.fits
-import edge.core.app.forCalls
 import edge.core.app.inOrder
 import edge.core.backend.Candidate
 import edge.core.backend.NoBackend
@@ -34,7 +33,7 @@ fun EdgeApplication.onDevice(artifacts: List<Candidate>, told: (String) -> Unit)
     val first = artifacts.first().manifest
     val units = settings.backends
     return OnDevice(
-        contract = first.contract.forCalls(),
+        contract = first.contract,
         model = first.model,
         modelSha256 = first.source.sha256,
         open = {

@@ -1,16 +1,12 @@
 package edge.core.app
 
-import edge.core.client.ContractTensor
 import edge.core.client.Endpoint
 import edge.core.client.Engine
 import edge.core.client.FallbackRunner
 import edge.core.client.Input
-import edge.core.client.Layout
 import edge.core.client.OnDevice
 import edge.core.client.Policy
-import edge.core.client.datatypeOf
 import edge.core.manifest.Contract
-import edge.core.manifest.TensorSpec
 import edge.core.policy.Consent
 import edge.core.policy.DataClass
 import edge.core.policy.Device
@@ -69,7 +65,7 @@ class Callers {
         device: () -> Device = { Device() },
         network: () -> Network,
     ): Caller {
-        val runner = FallbackRunner(local, endpoint, policy, contract?.forCalls(), device, network)
+        val runner = FallbackRunner(local, endpoint, policy, contract, device, network)
         return Caller(runner, ::forget).also {
             it.follow(consent)
             open.add(it)
@@ -81,13 +77,6 @@ class Callers {
         open.remove(caller)
     }
 }
-
-/** Return a manifest's contract as the client wants it. */
-fun Contract.forCalls(): edge.core.client.Contract =
-    edge.core.client.Contract(inputs.map { it.forCalls() }, outputs.map { it.forCalls() })
-
-private fun TensorSpec.forCalls() =
-    ContractTensor(name, shape.map { it.toLong() }, datatypeOf(dtype.text), Layout.valueOf(layout.name))
 
 /** Return the server that the settings name for a model, or null where they name none. */
 fun Settings.endpoint(model: String): Endpoint? = if (server.isEmpty()) null else Endpoint(server, model, token = token)

@@ -1,5 +1,8 @@
 package edge.core.client
 
+import edge.core.manifest.Contract
+import edge.core.manifest.Layout
+import edge.core.manifest.TensorSpec
 import edge.core.oip.AnswerError
 import edge.core.oip.ModelMetadata
 import edge.core.oip.Tensor
@@ -29,8 +32,8 @@ internal class Served(
     fun tensors(inputs: Map<String, FloatArray>): List<Tensor> = contract.inputs.map { spec ->
         val axes = toServer[spec.name]
         val values = inputs.getValue(spec.name)
-        val shape = if (axes == null) spec.shape else axes.map { spec.shape[it] }
-        val laid = if (axes == null) values else permuted(values, spec.shape, axes)
+        val shape = if (axes == null) spec.sizes else axes.map { spec.sizes[it] }
+        val laid = if (axes == null) values else permuted(values, spec.sizes, axes)
         try {
             tensorOf(spec.name, spec.datatype, shape, laid)
         } catch (error: IllegalArgumentException) {
@@ -43,7 +46,7 @@ internal class Served(
         val found = outputs[spec.name] ?: throw AnswerError("output ${spec.name} is missing")
         val axes = fromServer[spec.name]
         val shape = if (axes == null) found.shape else axes.map { found.shape[it] }
-        if (shape != spec.shape) {
+        if (shape != spec.sizes) {
             throw AnswerError("output ${spec.name} is ${found.shape}; ${spec.shape} was asked for")
         }
         spec.name to if (axes == null) found.floats() else permuted(found.floats(), found.shape, axes)
@@ -66,12 +69,12 @@ internal fun checkContract(metadata: ModelMetadata, contract: Contract): Served 
 }
 
 /** Return, by name, how this side's axes are permuted into the server's. */
-private fun match(own: List<ContractTensor>, theirs: List<TensorMetadata>, word: String): Axes {
+private fun match(own: List<TensorSpec>, theirs: List<TensorMetadata>, word: String): Axes {
     val known = theirs.associateBy { it.name }
     return own.associate { it.name to axes(it, known[it.name], word) }
 }
 
-private fun axes(mine: ContractTensor, theirs: TensorMetadata?, word: String): List<Int>? {
+private fun axes(mine: TensorSpec, theirs: TensorMetadata?, word: String): List<Int>? {
     val wanted = "${mine.datatype} ${mine.shape}"
     if (theirs == null) {
         throw ContractError("the server's model has no $word ${mine.name} ($wanted); is it another model?")
@@ -82,7 +85,7 @@ private fun axes(mine: ContractTensor, theirs: TensorMetadata?, word: String): L
         Layout.NONE -> emptyList()
     }
     for (axes in listOf<List<Int>?>(null) + other) {
-        val shape = if (axes == null) mine.shape else axes.map { mine.shape[it] }
+        val shape = if (axes == null) mine.sizes else axes.map { mine.sizes[it] }
         val rows = shape.firstOrNull()?.coerceAtMost(Int.MAX_VALUE.toLong())?.toInt() ?: 1
         if (theirs.datatype == mine.datatype && fits(shape, theirs.shape, rows)) return axes
     }

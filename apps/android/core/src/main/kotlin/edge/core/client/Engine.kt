@@ -1,5 +1,7 @@
 package edge.core.client
 
+import edge.core.manifest.Contract
+
 /** Runs one model on this device; it is opened and used on one thread, and closed there if it is AutoCloseable. */
 fun interface Engine {
     /** Return the outputs (row-major, by name) of inputs (row-major, by name). */

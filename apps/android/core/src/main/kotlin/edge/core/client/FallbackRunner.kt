@@ -1,5 +1,6 @@
 package edge.core.client
 
+import edge.core.manifest.Contract
 import edge.core.policy.Call
 import edge.core.policy.Consent
 import edge.core.policy.DataClass

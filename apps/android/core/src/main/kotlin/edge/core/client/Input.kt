@@ -1,5 +1,6 @@
 package edge.core.client
 
+import edge.core.manifest.Contract
 import edge.core.oip.PictureRegion
 import edge.core.oip.pictureTensor
 import edge.core.oip.Tensor

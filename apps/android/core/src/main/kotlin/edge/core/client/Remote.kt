@@ -3,6 +3,7 @@ package edge.core.client
 import edge.core.json.Json
 import edge.core.json.JsonNumber
 import edge.core.json.JsonString
+import edge.core.manifest.Contract
 import edge.core.oip.AnswerError
 import edge.core.oip.Busy
 import edge.core.oip.HEADER

@@ -41,7 +41,11 @@ private fun number(finite: Boolean, value: Number): Json {
     return JsonNumber(value.toString())
 }
 
-/** Return the text of a value, without spaces. */
+/**
+ * Return the text of a value, without spaces and needless escapes, as the reference writes it.
+ *
+ * Half of a surrogate pair stays half: UTF-8 has none, `String.toByteArray` makes a question mark of it.
+ */
 fun Json.write(): String = StringBuilder().also { it.write(this) }.toString()
 
 private fun StringBuilder.write(value: Json) {
@@ -71,11 +75,14 @@ private fun <T> StringBuilder.joined(open: Char, close: Char, items: Collection<
 private fun StringBuilder.quote(text: String) {
     append('"')
     for (char in text) {
-        when {
-            char == '"' || char == '\\' -> append('\\').append(char)
-            char < ' ' || char in '\u2028'..'\u2029' || char.isSurrogate() ->
-                append("\\u").append(char.code.toString(16).padStart(4, '0'))
-            else -> append(char)
+        when (char) {
+            '"', '\\' -> append('\\').append(char)
+            '\b' -> append("\\b")
+            '\n' -> append("\\n")
+            '\u000c' -> append("\\f")
+            '\r' -> append("\\r")
+            '\t' -> append("\\t")
+            else -> if (char < ' ') append("\\u00").append(char.code.toString(16).padStart(2, '0')) else append(char)
         }
     }
     append('"')

@@ -1,5 +1,7 @@
 package edge.core.oip
 
+import edge.core.manifest.DType
+
 /**
  * The protocol's datatypes; `bytes` is the size of one element on the wire, null for BYTES, whose elements differ.
  *
@@ -29,6 +31,18 @@ enum class Datatype(val bytes: Int?, internal val kind: Kind) {
         /** Return the datatype of a name, null if the protocol has none. */
         fun of(name: String): Datatype? = BY_NAME[name]
     }
+}
+
+/** Return the protocol's datatype of a manifest's. */
+fun datatypeOf(dtype: DType): Datatype = when (dtype) {
+    DType.FLOAT32 -> Datatype.FP32
+    DType.FLOAT16 -> Datatype.FP16
+    DType.INT64 -> Datatype.INT64
+    DType.INT32 -> Datatype.INT32
+    DType.INT16 -> Datatype.INT16
+    DType.INT8 -> Datatype.INT8
+    DType.UINT8 -> Datatype.UINT8
+    DType.BOOL -> Datatype.BOOL
 }
 
 /** Return how many elements a shape has, `Long.MAX_VALUE` for more than a Long holds. */

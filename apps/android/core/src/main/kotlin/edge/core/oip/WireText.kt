@@ -1,13 +1,8 @@
 package edge.core.oip
 
 import edge.core.json.Json
-import edge.core.json.JsonArray
-import edge.core.json.JsonBoolean
 import edge.core.json.JsonError
-import edge.core.json.JsonNull
-import edge.core.json.JsonNumber
-import edge.core.json.JsonObject
-import edge.core.json.JsonString
+import edge.core.json.write
 import java.math.BigDecimal
 import java.math.MathContext
 import java.math.RoundingMode
@@ -16,14 +11,13 @@ import java.nio.CharBuffer
 import java.nio.charset.CharacterCodingException
 import java.nio.charset.CodingErrorAction
 
-// Both sides' requests are compared byte for byte, so numbers and strings are written as the reference writes them.
+// Both sides' requests are compared byte for byte, so numbers are written as the reference writes them.
 
-/** Return the UTF-8 of a value's JSON, with no needless escapes; raises IllegalArgumentException for half a pair. */
+/** Return the UTF-8 of a value's JSON; raises IllegalArgumentException for half a pair. */
 internal fun wireBytes(value: Json): ByteArray {
-    val text = StringBuilder().also { it.write(value) }
     val encoder = Charsets.UTF_8.newEncoder().onMalformedInput(CodingErrorAction.REPORT)
     val encoded = try {
-        encoder.encode(CharBuffer.wrap(text))
+        encoder.encode(CharBuffer.wrap(value.write()))
     } catch (_: CharacterCodingException) {
         throw IllegalArgumentException("a name or parameter holds half of a surrogate pair, which is no text")
     }
@@ -67,44 +61,4 @@ private fun shortest(value: Double): BigDecimal {
         around.filter { it.toDouble() == value }.minByOrNull { (it - exact).abs() }?.let { return it }
     }
     return exact.round(MathContext(17, RoundingMode.HALF_EVEN))
-}
-
-private fun StringBuilder.write(value: Json) {
-    when (value) {
-        is JsonNull -> append("null")
-        is JsonBoolean -> append(value.value)
-        is JsonNumber -> append(value.text)
-        is JsonString -> quote(value.value)
-        is JsonArray -> listed('[', ']', value.items) { write(it) }
-        is JsonObject -> listed('{', '}', value.members.entries) { (name, member) ->
-            quote(name)
-            append(':')
-            write(member)
-        }
-    }
-}
-
-private fun <T> StringBuilder.listed(open: Char, close: Char, items: Collection<T>, each: (T) -> Unit) {
-    append(open)
-    items.forEachIndexed { index, item ->
-        if (index > 0) append(',')
-        each(item)
-    }
-    append(close)
-}
-
-private fun StringBuilder.quote(text: String) {
-    append('"')
-    for (char in text) {
-        when (char) {
-            '"', '\\' -> append('\\').append(char)
-            '\b' -> append("\\b")
-            '\n' -> append("\\n")
-            '\u000c' -> append("\\f")
-            '\r' -> append("\\r")
-            '\t' -> append("\\t")
-            else -> if (char < ' ') append("\\u00").append(char.code.toString(16).padStart(2, '0')) else append(char)
-        }
-    }
-    append('"')
 }

@@ -4,6 +4,7 @@ import edge.core.client.Engine
 import edge.core.client.OnDevice
 import edge.core.client.Policy
 import edge.core.client.Unavailable
+import edge.core.client.takesPicture
 import edge.core.manifest.Contract
 import edge.core.manifest.Layout
 import edge.core.manifest.TensorSpec
@@ -31,7 +32,7 @@ class CallersTest {
     private val twice = Engine { inputs -> mapOf("y" to FloatArray(2) { 2 * inputs.getValue("x")[it] }) }
     private val online = { Network(online = true, metered = false) }
 
-    private fun local() = OnDevice(contract.forCalls(), "tiny", "0".repeat(64), open = { twice })
+    private fun local() = OnDevice(contract, "tiny", "0".repeat(64), open = { twice })
 
     @Test
     fun aCallerRunsTheDevicesModelAndSaysSo() {
@@ -96,9 +97,9 @@ class CallersTest {
     }
 
     @Test
-    fun aManifestsContractIsTheClients() {
+    fun aManifestsContractSaysWhetherItTakesAPicture() {
         val image = Contract(listOf(TensorSpec("image", listOf(1, 4, 4, 3), layout = Layout.NHWC)))
-        assertTrue(image.forCalls().takesPicture)
+        assertTrue(image.takesPicture)
         assertNull(Settings().endpoint("tiny"))
         assertEquals(
             "https://models.example.org/v2/models/tiny",

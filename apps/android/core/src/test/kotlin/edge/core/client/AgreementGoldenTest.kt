@@ -2,6 +2,10 @@ package edge.core.client
 
 import edge.core.json.JsonReader
 import edge.core.json.required
+import edge.core.manifest.Contract
+import edge.core.manifest.DType
+import edge.core.manifest.Layout
+import edge.core.manifest.TensorSpec
 import edge.core.oip.AnswerError
 import edge.core.oip.bytes
 import edge.core.oip.goldenCases
@@ -47,11 +51,12 @@ class AgreementGoldenTest {
     private fun axes(value: JsonReader): Axes =
         value.members().mapValues { (_, axes) -> axes.orNull { items().map { it.int() } } }
 
-    private fun tensor(value: JsonReader): ContractTensor = with(value.members()) {
+    private fun tensor(value: JsonReader): TensorSpec = with(value.members()) {
+        val dtype = required("dtype").string()
         val layout = required("layout").string()
-        ContractTensor(
-            required("name").string(), longs("shape"), datatypeOf(required("dtype").string()),
-            if (layout.isEmpty()) Layout.NONE else Layout.valueOf(layout),
+        TensorSpec(
+            required("name").string(), longs("shape").map(Math::toIntExact), DType.entries.first { it.text == dtype },
+            Layout.entries.first { it.text == layout },
         )
     }
 }

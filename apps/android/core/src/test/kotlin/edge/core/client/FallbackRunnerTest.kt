@@ -170,7 +170,14 @@ class FallbackRunnerTest {
         val (size, body) = answered(TWICE)
         val whole = "HTTP/1.1 200 OK\r\n$HEADER: $size\r\nContent-Length: ${body.size}\r\n\r\n".toByteArray() + body
         val left = AtomicInteger(3) // answers, before it falls silent
-        val tiring = faulty { if (left.getAndDecrement() > 0) it.getOutputStream().write(whole) else drain(it) }
+        val tiring = faulty {
+            if (left.getAndDecrement() > 0) {
+                Thread.sleep(50) // the hedge comes after as long, when the request has surely begun
+                it.getOutputStream().write(whole)
+            } else {
+                drain(it)
+            }
+        }
         tiring.use {
             granted(tiring.url).use { runner ->
                 repeat(3) {

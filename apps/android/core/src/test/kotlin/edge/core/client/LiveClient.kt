@@ -5,6 +5,10 @@ import edge.core.json.jsonOf
 import edge.core.json.parseJson
 import edge.core.json.required
 import edge.core.json.write
+import edge.core.manifest.Contract
+import edge.core.manifest.DType
+import edge.core.manifest.Layout
+import edge.core.manifest.TensorSpec
 import edge.core.policy.Consent
 import edge.core.policy.DataClass
 import edge.core.policy.Mode
@@ -73,9 +77,10 @@ private fun encoded(values: FloatArray): String {
     return Base64.getEncoder().encodeToString(raw.array())
 }
 
-private fun tensor(value: JsonReader): ContractTensor = with(value.members()) {
-    ContractTensor(
-        required("name").string(), required("shape").items().map { it.long() }, datatypeOf(required("dtype").string()),
+private fun tensor(value: JsonReader): TensorSpec = with(value.members()) {
+    val dtype = required("dtype").string()
+    TensorSpec(
+        required("name").string(), required("shape").items().map { it.int() }, DType.entries.first { it.text == dtype },
         Layout.valueOf(required("layout").string()),
     )
 }

@@ -10,6 +10,8 @@ import edge.core.json.jsonOf
 import edge.core.json.parseJson
 import edge.core.json.required
 import edge.core.json.write
+import edge.core.manifest.Contract
+import edge.core.manifest.TensorSpec
 import edge.core.oip.HEADER
 import java.io.Closeable
 import java.io.IOException
@@ -26,8 +28,8 @@ import javax.net.ssl.SSLContext
 
 /** The model of these tests: it doubles four numbers. */
 internal val DOUBLING = Contract(
-    inputs = listOf(ContractTensor("x", listOf(1, 4))),
-    outputs = listOf(ContractTensor("y", listOf(1, 4))),
+    inputs = listOf(TensorSpec("x", listOf(1, 4))),
+    outputs = listOf(TensorSpec("y", listOf(1, 4))),
 )
 
 internal val X = floatArrayOf(1f, -2f, 0.5f, 3f)
