@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from edge.contract import Contract, Postprocess
 from edge.errors import ContractError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CODEBOOK = "codebook.f32"
 _SETTING = "codebook"
@@ -29,6 +31,8 @@ def with_codebook(contract: Contract, vectors: NDArray[Any]) -> Contract:
 
     Raises ContractError for a contract without a decoder, or vectors that are not two-dimensional and finite.
     """
+    import numpy as np
+
     rule = contract.postprocess
     if rule is None:
         raise ContractError("a codebook needs a decoder that reads it; set postprocess first")
@@ -73,6 +77,8 @@ def codebook_bytes(rule: Postprocess | None) -> bytes:
 
 def codebook(rule: Postprocess) -> NDArray[np.float32]:
     """Return the code vectors (codes, depth) that a decoder names; raises ContractError as `codebook_bytes`."""
+    import numpy as np
+
     data, settings = codebook_bytes(rule), rule.settings
     codes, depth = (settings.get(key) for key in ("codes", "depth"))
     if not isinstance(codes, int) or not isinstance(depth, int) or codes * depth * 4 != len(data) or depth < 1:

@@ -3,7 +3,9 @@
 XNNPACK multiplies codes of weights with 8-bit codes of activations whose ranges are taken from every input as it
 comes: linear layers have 4-bit weights, the fewest that ExecuTorch stores, convolutions 8-bit ones. It has no such
 kernel for depthwise and one-dimensional convolutions, nor for transposed ones of groups or of one output channel: these
-stay in float32, as does a convolution behind a linear layer.
+stay in float32, as does a convolution behind a linear layer. Rows of 4-bit weights with an odd number of codes get one
+more, a zero: on processors with AVX-512 and AMX XNNPACK multiplies the unused half of the last byte, -8, with whatever
+stands behind a row of the input.
 """
 
 from __future__ import annotations
@@ -113,6 +115,9 @@ def _encode(
         if layer.op == "linear" and data.meta["val"].dim() > _ROWS:
             data = module.graph.call_function(torch.ops.aten.reshape.default, (data, [-1, layer.tensor.columns]))
             made += [data, _reshaped(module, node)]
+        if form == "linear_int4" and layer.tensor.columns % 2:
+            data = module.graph.call_function(torch.ops.aten.constant_pad_nd.default, (data, [0, 1], 0.0))
+            made.append(data)
         made += _rounded_row(module, data) if layer.op == "linear" else _rounded_whole(module, data)
     node.args = (made[-1], codes[layer.weight, form], *node.args[2:])
     for part in made:
@@ -132,7 +137,10 @@ def _reshaped(module: GraphModule, node: Node) -> Node:
 
 def _restored(module: GraphModule, layer: TernaryLayer, form: Form, index: int) -> Node:
     """Insert the codes, scales and zero points of a weight and the operator that restores it."""
-    trits = torch.from_numpy(layer.tensor.trits).movedim(0, layer.channel_axis).contiguous()
+    trits = torch.from_numpy(layer.tensor.trits).movedim(0, layer.channel_axis)
+    if form == "linear_int4" and layer.tensor.columns % 2:
+        trits = torch.nn.functional.pad(trits, (0, 1))
+    trits = trits.contiguous()
     scale = torch.from_numpy(layer.tensor.scale)
     zeros = torch.zeros(len(scale), dtype=torch.int64)
     nodes = []
