@@ -101,7 +101,8 @@ def test_linear_layers_of_many_rows_and_of_odd_ones(columns, tmp_path):
     program = program_of(net, contract, TARGET)
     artifact = compile_to(tmp_path / "a", program, TARGET)
     (weight,) = decode(tmp_path / "a" / "model.pte", tmp_path / "s")["qcint4"]
-    assert weight.shape == (9, columns + columns % 2) and not weight[:, columns:].any()
+    assert weight.shape == (9, columns + columns % 2)
+    assert not weight[:, columns:].any()
     assert as_in_torch(weight[:, :columns]) == tensor_of(program).dequantize().tobytes()
     assert worst_error(artifact, net, contract) <= IN_8_BITS
 
