@@ -1,7 +1,7 @@
 """MOAT (arXiv:2210.01820): inverted residuals, and in the deeper stages global attention after each of them.
 
 The sizes are those of google-research/deeplab2, model/pixel_encoder/moat.py, whose variable names the keys follow;
-`convert.importers.moat` reads its checkpoints.
+`edge.zoo._moat_tf` reads its checkpoints.
 """
 
 from __future__ import annotations

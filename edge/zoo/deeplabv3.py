@@ -9,7 +9,9 @@ from edge.zoo import ZooModel, model
 from edge.zoo._voc import voc_segmentation
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
 
 def _mobile_network(size: Literal["large", "small"]) -> nn.Module:
@@ -25,6 +27,12 @@ def _lite_network() -> nn.Module:
     from edge.zoo._mobilenet_v2 import DEEP_CHANNELS, Backbone
 
     return LiteDeepLabV3(Backbone(16, eps=1e-3), DEEP_CHANNELS)
+
+
+def _from_tensorflow(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    from edge.zoo._deeplabv3_tf import from_tensorflow
+
+    return from_tensorflow(tensors)
 
 
 def _plus_network() -> nn.Module:
@@ -76,9 +84,10 @@ def deeplabv3_mobilenet_v2() -> ZooModel:
         contract=voc_segmentation(513, "signed"),
         licence="Apache-2.0",
         network=_lite_network,
+        rename=_from_tensorflow,
         checkpoint_hint=(
-            "weights under torchvision's keys (backbone.N of mobilenet_v2's features, classifier.0 of its ASPP); "
-            "published are TensorFlow's alone"
+            "TensorFlow's deeplabv3_mnv2_pascal_train_aug, its variables as .npz, or weights under torchvision's keys "
+            "(backbone.N of mobilenet_v2's features, classifier.0 of its ASPP)"
         ),
     )
 

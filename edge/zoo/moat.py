@@ -9,7 +9,9 @@ from edge.zoo import ZooModel, model
 from edge.zoo._voc import voc_segmentation
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
 _SIDE = 256
 
@@ -22,6 +24,12 @@ def _network(number: int, *, positions: bool = False) -> nn.Module:
     return MOATDeepLab(Sizes(TINY[number], positions=POSITIONS if positions else None))
 
 
+def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    from edge.zoo._moat_tf import from_tensorflow
+
+    return from_tensorflow(tensors, prefix="backbone.")
+
+
 def _tiny_moat(number: int, parameters: str) -> ZooModel:
     return ZooModel(
         name=f"deeplabv3plus-tiny-moat-{number}",
@@ -29,9 +37,10 @@ def _tiny_moat(number: int, parameters: str) -> ZooModel:
         contract=voc_segmentation(_SIDE),
         licence="Apache-2.0",
         network=partial(_network, number),
+        rename=_renamed,
         checkpoint_hint=(
-            "your own training as .pth, which may begin with deeplab2's file "
-            f"tiny_moat{number}_imagenet_1k_256_wo_position_embedding (convert.importers.moat reads it)"
+            "your own training, whose backbone may begin with deeplab2's file "
+            f"tiny_moat{number}_imagenet_1k_256_wo_position_embedding (docs/zoo.md says how)"
         ),
     )
 

@@ -1,7 +1,9 @@
 """TensorFlow's variables of DeepLabV3 on MobileNetV2 under this kit's names."""
 
+import numpy as np
 import torch
 
+from convert.load import load
 from edge.zoo import MODELS
 from edge.zoo._deeplabv3_tf import from_tensorflow
 
@@ -63,3 +65,10 @@ def test_other_state_dicts_stay_and_strange_variables_are_left_for_the_loader():
     assert from_tensorflow(state) == state
     strange = {"MobilenetV2/Conv_1/weights": torch.zeros(1, 1, 320, 1280), "aspp1/weights": torch.zeros(3, 3, 320, 256)}
     assert from_tensorflow(strange) == strange
+
+
+def test_a_file_of_variables_loads_by_the_models_name(tmp_path):
+    given = variables()
+    np.savez(tmp_path / "voc.npz", **{name: tensor.numpy() for name, tensor in given.items()})
+    model = load("deeplabv3-mobilenet-v2", tmp_path / "voc.npz")
+    assert torch.equal(model.module.classifier[1].bias, given["logits/semantic/biases"])

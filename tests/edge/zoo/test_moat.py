@@ -12,8 +12,8 @@ import torch
 from macs import blank, macs
 from tf_filled import differences, values, waves
 
+from convert.checkpoint import read_checkpoint
 from convert.export import export, flatten
-from convert.importers.moat import moat_key, moat_state, read_moat
 from convert.load import load
 from convert.program import Model
 from edge.artifact import Source
@@ -21,6 +21,7 @@ from edge.contract import Contract, TensorSpec
 from edge.errors import CheckpointError, MissingError
 from edge.zoo import MODELS
 from edge.zoo._moat import MOAT, POSITIONS, TINY, Sizes
+from edge.zoo._moat_tf import from_tensorflow, moat_key
 from edge.zoo._same import SameConv2d, same_average, same_padding
 from edge.zoo.moat import _network
 
@@ -48,7 +49,7 @@ def variables(number, positions):
     """Return the published variables, filled by the rule."""
     names = VARIABLES[key(number, True)]
     return {
-        name: values(name, shape)
+        name: torch.from_numpy(values(name, shape))
         for name, shape in names.items()
         if positions or not name.endswith("relative_position_embedding")
     }
@@ -78,11 +79,11 @@ def test_every_variable_has_a_key_and_every_key_a_variable(number, positions):
     with torch.device("meta"):
         wanted = {name: tuple(tensor.shape) for name, tensor in backbone(number, positions).state_dict().items()}
     names = {
-        name: np.zeros(shape, np.float32)
+        name: torch.zeros(shape)
         for name, shape in VARIABLES[key(number, True)].items()
         if positions or not name.endswith("relative_position_embedding")
     }
-    found = {name: tuple(tensor.shape) for name, tensor in moat_state(names).items()}
+    found = {name: tuple(tensor.shape) for name, tensor in from_tensorflow(names).items()}
     assert found == wanted
     left_out = [name for name in names if moat_key(name) not in wanted]
     assert sorted(left_out) == sorted(name for name in names if "final_layer_norm" in name or "logits_head" in name)
@@ -92,7 +93,7 @@ def test_every_variable_has_a_key_and_every_key_a_variable(number, positions):
 @pytest.mark.parametrize("positions", [True, False])
 def test_it_computes_what_the_published_network_computes(positions, size):
     network = backbone(0, positions)
-    network.load_state_dict(moat_state(variables(0, positions)))
+    network.load_state_dict(from_tensorflow(variables(0, positions)))
     height, width = map(int, size.split("x"))
     picture = torch.from_numpy(waves(1, height, width, 3)).permute(0, 3, 1, 2)
     with torch.no_grad():
@@ -104,7 +105,7 @@ def test_it_computes_what_the_published_network_computes(positions, size):
 
 def test_position_embeddings_change_the_answer():
     network = backbone(0, True)
-    network.load_state_dict(moat_state(variables(0, True)))
+    network.load_state_dict(from_tensorflow(variables(0, True)))
     with torch.no_grad():
         before = network(torch.ones(1, 3, 64, 64))[-1]
         network.stages[3][1].attention.relative_position_embedding.mul_(-1)
@@ -115,43 +116,32 @@ def test_position_embeddings_change_the_answer():
 def test_a_checkpoint_as_arrays(tmp_path):
     names = variables(0, False)
     extra = {
-        "global_step": np.zeros((), np.int64),
+        "global_step": torch.zeros((), dtype=torch.int64),
         "moat/stem/conv_0/bias/ExponentialMovingAverage": names["moat/stem/conv_0/bias"] + 1,
     }
-    np.savez(tmp_path / "moat.npz", **names, **extra)
-    state = read_moat(tmp_path / "moat.npz")
-    assert torch.equal(state["stem.conv_0.bias"], torch.from_numpy(names["moat/stem/conv_0/bias"]))
+    np.savez(tmp_path / "moat.npz", **{name: tensor.numpy() for name, tensor in (names | extra).items()})
+    state = from_tensorflow(read_checkpoint(tmp_path / "moat.npz"))
+    assert torch.equal(state["stem.conv_0.bias"], names["moat/stem/conv_0/bias"])
     network = _network(0)
     network.backbone.load_state_dict(state)
     assert torch.equal(
         network.backbone.stages[0][0].depthwise_conv.weight[:, 0],
-        torch.from_numpy(names["moat/block_00_00/depthwise_conv/depthwise_kernel"]).permute(2, 3, 0, 1)[:, 0],
+        names["moat/block_00_00/depthwise_conv/depthwise_kernel"].permute(2, 3, 0, 1)[:, 0],
     )
 
 
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        ({"MobilenetV2/Conv/weights": np.zeros(3)}, r"1 variables are not a MOAT's \(MobilenetV2/Conv/weights\)"),
-        ({"moat/tail/kernel": np.zeros(3)}, "moat/tail/kernel"),
-        ({"global_step": np.zeros(())}, "no variable of a MOAT"),
-        ({}, "no variable of a MOAT"),
-    ],
-)
-def test_checkpoints_of_other_networks(names, message):
-    with pytest.raises(CheckpointError, match=message):
-        moat_state(names)
+def test_a_backbone_alone_is_no_segmenter(tmp_path):
+    np.savez(tmp_path / "moat.npz", **{name: tensor.numpy() for name, tensor in variables(0, False).items()})
+    with pytest.raises(CheckpointError, match="pyramid") as caught:
+        load("deeplabv3plus-tiny-moat-0", tmp_path / "moat.npz")
+    assert "moat/" not in str(caught.value)
 
 
-def test_files_that_are_none(tmp_path):
-    with pytest.raises(CheckpointError, match="no such file"):
-        read_moat(tmp_path / "none.npz")
-    (tmp_path / "text.npz").write_text("no archive")
-    with pytest.raises(CheckpointError, match=r"no \.npz"):
-        read_moat(tmp_path / "text.npz")
-    np.savez(tmp_path / "objects.npz", a=np.array([None]))
-    with pytest.raises(CheckpointError, match=r"no \.npz"):
-        read_moat(tmp_path / "objects.npz")
+def test_other_state_dicts_stay_and_strange_variables_are_left_for_the_loader():
+    state = {"backbone.stem.conv_0.bias": torch.zeros(3)}
+    assert from_tensorflow(state) == state
+    strange = {"moat/tail/kernel": torch.zeros(3)}
+    assert from_tensorflow(strange) == strange
 
 
 @pytest.mark.parametrize("number", sorted(TINY))
