@@ -13,10 +13,13 @@ from torch import Tensor, nn
 
 from edge.tasks.embedding import Gaussians, Matching, normalize_keypoints
 from edge.tasks.retrieval import cross_view_hits
+from edge.train.data.teacher import TEACHER
 from edge.train.data.views import PoseViews, ViewedPoses
 from edge.train.plan import SourceRecord
 from edge.train.pose_embedding import PoseEmbeddingLoss, normalize_2d
 from edge.train.recipes import Setting
+from edge.train.recipes._recorded_views import Moments, moment_hits, poses_3d_hits, recorded_moments
+from edge.train.recipes._sources import FRAMES
 from edge.train.recipes.pr_vipe import BODY, BODY_LICENCE
 from edge.train.study import Batch, Learner, Metrics, Study
 from edge.zoo import MODELS
@@ -70,21 +73,46 @@ def study(model: str, setting: Setting) -> Study:
     assert isinstance(network, PrVipe)
     count = _SMOKE_HELD_OUT if setting.smoke else _HELD_OUT
     held_out = ViewedPoses(seed + _HELD_OUT_SEED, block=count, views=_HELD_OUT_VIEWS)[0]
-    record = SourceRecord(name=BODY, licence=BODY_LICENCE, training=0, held_out=count * _HELD_OUT_VIEWS, sha256="")
+    moments = None if setting.smoke else recorded_moments(setting.say)
+    records = [
+        SourceRecord(name=BODY, licence=BODY_LICENCE, training=0, held_out=count * _HELD_OUT_VIEWS, sha256=""),
+    ]
+    if moments is not None:
+        records.append(SourceRecord(name=FRAMES.name, licence=FRAMES.licence, training=0,
+                                    held_out=2 * moments.image.shape[1], sha256=""))  # fmt: skip
     return Study(
         learner=PrVipeLearner(network),
         stream=TwoViews(seed),
-        evaluate=lambda module, device: hits(embed(module, held_out, device), held_out, _matching(module)),
-        references=lambda _: {f"2D keypoints {name}": value for name, value in keypoint_hits(held_out).items()},
-        data=(record,),
+        evaluate=lambda module, device: _evaluate(module, device, held_out, moments),
+        references=lambda _: _references(held_out, moments),
+        data=tuple(records),
     )
 
 
-def embed(network: nn.Module, views: PoseViews, device: torch.device) -> list[Gaussians]:
-    """Return the embeddings of each view's poses."""
+def _evaluate(network: nn.Module, device: torch.device, held_out: PoseViews, moments: Moments | None) -> Metrics:
+    matching = _matching(network)
+    found = dict(hits(embed(network, held_out.image.swapaxes(0, 1), device), held_out, matching))
+    if moments is not None:
+        views = embed(network, moments.image, device)
+        found |= moment_hits(lambda query, gallery: matching(views[query], views[gallery]))
+    return found
+
+
+def _references(held_out: PoseViews, moments: Moments | None) -> Metrics:
+    found = {f"2D keypoints {name}": value for name, value in keypoint_hits(held_out).items()}
+    if moments is not None:
+        flat = [_flat(image) for image in moments.image]
+        plain = moment_hits(lambda query, gallery: _nearness(flat[query], flat[gallery]))
+        found |= {f"2D keypoints {name}": value for name, value in plain.items()}
+        found |= {f"{TEACHER}'s 3D {name}": value for name, value in poses_3d_hits(moments.world).items()}
+    return found
+
+
+def embed(network: nn.Module, views: NDArray[Any], device: torch.device) -> list[Gaussians]:
+    """Return the embeddings of the keypoints of V views (V, N, 13, 2), one entry a view."""
     found = []
-    for number in range(views.image.shape[1]):
-        points = torch.from_numpy(normalize_keypoints(views.image[:, number])).to(device)
+    for view in views:
+        points = torch.from_numpy(normalize_keypoints(view)).to(device)
         with torch.no_grad():
             mean, sigma = network(points)
         found.append(Gaussians(mean.float().cpu().numpy(), sigma.float().cpu().numpy()))
@@ -106,9 +134,13 @@ def hits(embeddings: list[Gaussians], views: PoseViews, similarity: Any) -> Metr
 
 def keypoint_hits(views: PoseViews) -> Metrics:
     """Return the same for the keypoints themselves, normalised: the baseline without a network."""
-    flat = [normalize_keypoints(views.image[:, number]).reshape(len(views.image), -1)
-            for number in range(views.image.shape[1])]  # fmt: skip
-    return hits([Gaussians(points, np.zeros_like(points)) for points in flat], views, _nearness)
+    return hits([_flat(view) for view in views.image.swapaxes(0, 1)], views, _nearness)
+
+
+def _flat(view: NDArray[Any]) -> Gaussians:
+    """Return keypoints (N, 13, 2), normalised, as embeddings that are sure."""
+    points = normalize_keypoints(view).reshape(len(view), -1)
+    return Gaussians(points, np.zeros_like(points))
 
 
 def _nearness(queries: Gaussians, gallery: Gaussians) -> NDArray[Any]:
