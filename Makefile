@@ -9,7 +9,7 @@ DEMO_TARGETS := --target executorch-xnnpack --target litert-cpu --target onnx-cp
 
 PROFILED := executorch-xnnpack litert-cpu onnx-cpu
 
-.PHONY: help setup system demo check test test-all test-apps apps-tools bench bench-apps bench-ternary bench-profile bench-serving quantization schema lock clean
+.PHONY: zoo-targets help setup system demo check test test-all test-apps apps-tools bench bench-apps bench-ternary bench-profile bench-serving quantization schema lock clean
 
 help:
 	@echo "make demo      deploy real models to five targets on a photograph and open the way to the report"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench-profile  does a second profile agree with the first on a busy machine, and what does the harness add"
 	@echo "make bench-serving  what the server adds to a model, how it batches, scales and lasts: docs/serving.md"
 	@echo "make quantization  what every precision costs every model: docs/quantization.md"
+	@echo "make zoo-targets  every model to five targets: docs/zoo_targets.md"
 	@echo "make schema    write schema/*.json from the types, and the apps' golden vectors"
 
 # The installation compiles the ternary kernels, where there is a C++ compiler.
@@ -97,6 +98,9 @@ bench-profile: setup
 
 bench-serving: setup
 	$(BIN)/python -m bench.serving --page
+
+zoo-targets: setup
+	$(BIN)/python -m bench.zoo_targets
 
 quantization: setup
 	$(BIN)/python -m bench.quantization

@@ -1,0 +1,123 @@
+"""`python -m bench.zoo_targets`: take every model that is meant for a device to five targets, and say what came of it.
+
+Each is made, executed and compared with eager PyTorch: in fp32 on four runtimes of CPUs and of Apple's, in fp16 on an
+NPU's emulator. docs/zoo_targets.md is written from the reports. A model that has reports is left out until --again;
+`--render` only writes the page. Models without weights get seeded random ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from edge.report.records import REPORT, Report, TargetReport, read_report
+from edge.zoo import MODELS, device_models
+
+RUNS = (("fp32", ("executorch-xnnpack", "litert-cpu", "onnx-cpu", "coreml")), ("fp16", ("executorch-qnn:SM8650",)))
+FOLDER = Path("out/zoo-targets")
+PAGE = Path("docs/zoo_targets.md")
+_HEAD = """# The zoo on its targets
+
+Every model that is meant for a device, made, executed and compared with eager PyTorch by `make zoo-targets`: the
+largest error of any output over the output's largest value. Core ML packages run in the kit's reference interpreter,
+Qualcomm's in its emulator (Snapdragon 8 Gen 3); the last column says how many operators the NPU was given. What
+*differs* has an error beyond the model's limit, and the list below the table says which. A model without published or
+trained weights was made with random ones (seed 0): that shows what the compilers and runtimes do with its operators,
+not what it is good for.
+
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Deploy what has no report yet and write the page; returns 1 if a deploy left no report."""
+    options = _parse(arguments)
+    names = list(options.models or device_models())
+    left = [] if options.render else [name for name in names if not all([*_deploys(name, options)])]
+    rows = [(name, found) for name in device_models() if (found := _reports(options.out / name))]
+    options.page.write_text(_HEAD + _table(rows) + _reasons(rows) + _missing([name for name, _ in rows]))
+    print(f"{options.page}: {len(rows)} models")
+    for name in left:
+        print(f"{name}: no report; its messages are above", file=sys.stderr)
+    return 1 if left else 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.zoo_targets", description=__doc__)
+    parser.add_argument("models", nargs="*", help="zoo models; default: all that are meant for a device")
+    parser.add_argument("--again", action="store_true", help="deploy models that have reports, too")
+    parser.add_argument("--render", action="store_true", help="write the page from the reports that are there")
+    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--page", type=Path, default=PAGE)
+    return parser.parse_args(arguments)
+
+
+def _deploys(name: str, options: argparse.Namespace) -> Iterator[bool]:
+    """Run `edge deploy` as a user would; what fails or misses its limits is the table's business."""
+    for precision, targets in RUNS:
+        folder = options.out / name / precision
+        if options.again or not (folder / REPORT).is_file():
+            print(f"== {name} {precision}", flush=True)
+            command = [sys.executable, "-m", "edge", "deploy", name, "--precision", precision, "--launches", "0"]
+            command += ["--out", str(folder), *(flag for target in targets for flag in ("--target", target))]
+            if MODELS[name].weight_status == "yours":
+                command.append("--random-weights")
+            subprocess.run(command)
+        yield (folder / REPORT).is_file()
+
+
+def _reports(folder: Path) -> list[Report]:
+    return [read_report(folder / precision) for precision, _ in RUNS if (folder / precision / REPORT).is_file()]
+
+
+def _table(rows: Sequence[tuple[str, list[Report]]]) -> str:
+    targets = [(precision, target) for precision, names in RUNS for target in names]
+    heads = " | ".join(f"{target} {precision}" for precision, target in targets)
+    lines = [f"| model | weights | {heads} | on the NPU |", f"| --- | --- |{' --: |' * len(targets)} --- |"]
+    for name, reports in rows:
+        found = {(row.precision, row.id): row for report in reports for row in report.targets}
+        weights = MODELS[name].weight_status
+        cells = [_cell(found.get(key)) for key in targets]
+        units = _units(found.get(targets[-1]))
+        lines.append(f"| `{name}` | {'random' if weights == 'yours' else weights} | {' | '.join(cells)} | {units} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def _cell(row: TargetReport | None) -> str:
+    if row is None:
+        return "not tried"
+    if row.status != "ok" or row.parity is None:
+        return row.status
+    worst = max((output.max_abs / (output.scale or 1.0) for output in row.parity.outputs), default=0.0)
+    return f"{worst:.1g}" if row.parity.passed else f"{worst:.1g}, differs"
+
+
+def _units(row: TargetReport | None) -> str:
+    if row is None or row.delegation is None:
+        return "–"
+    taken = row.delegation.by_unit.get("npu", 0)
+    outside = [f"{item.count} × {item.op}" for item in row.delegation.rejected]
+    return f"all {taken}" if taken == row.delegation.ops else f"{taken} of {row.delegation.ops}: {', '.join(outside)}"
+
+
+def _reasons(rows: Sequence[tuple[str, list[Report]]]) -> str:
+    lines = []
+    for name, reports in rows:
+        for row in (row for report in reports for row in report.targets):
+            reason = row.reason or (row.parity.reason if row.parity and not row.parity.passed else "")
+            if reason:
+                lines.append(f"- `{name}`, {row.id} {row.precision}: {reason}")
+    machines = sorted({f"{report.environment.device}, {report.environment.date[:10]}" for _, found in rows
+                       for report in found})  # fmt: skip
+    return "\n".join([*lines, "", f"Made on: {'; '.join(machines)}.", ""])
+
+
+def _missing(names: Sequence[str]) -> str:
+    left = [f"`{name}`" for name in device_models() if name not in names]
+    return f"\nNot tried yet: {', '.join(left)}; `make zoo-targets` adds them.\n" if left else ""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
