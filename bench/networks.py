@@ -20,11 +20,17 @@ from convert.load import load
 from convert.prepare import run_eager
 from edge.images import read_image
 from edge.tasks import TASKS
-from edge.zoo import MODELS
+from edge.zoo import MODELS, device_models
 
 PERSON = 15
 CLASSES = {"astronaut.png": PERSON, "chelsea.png": 8, "coffee.png": 5}  # person, cat, bottle in VOC's numbering
 STEPS, BATCH, SIDE, LEARNING_RATE = 220, 4, 192, 3e-3
+TRAINED = ("deeplabv3-mobilenet-v3-large", "lraspp-mobilenet-v3-large")  # for the page of quantization
+
+
+def models_with_weights() -> tuple[str, ...]:
+    """Return the models that are meant for a device and can have weights here that are not random."""
+    return tuple(name for name in device_models() if MODELS[name].weight_status != "yours" or name in TRAINED)
 
 
 def trained_network(name: str, photos: Sequence[Path], *, steps: int = STEPS) -> nn.Module:

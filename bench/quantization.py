@@ -1,4 +1,4 @@
-"""`python -m bench.quantization`: what every precision costs every zoo model on the five main targets.
+"""`python -m bench.quantization`: what every precision costs the zoo's models with weights on the five main targets.
 
 Each model is deployed with all precisions, `mixed` and `auto` among them, calibrated on one half of the photographs
 and evaluated on the other, and docs/quantization.md is written from the reports. What an earlier run built stays in
@@ -13,10 +13,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.networks import models_with_weights
 from bench.quantization_page import page
 from edge.report.records import Report, read_report
 from edge.samples import photographs, sample_photos
-from edge.zoo import MODELS, device_models
+from edge.zoo import MODELS
 
 TARGETS = ("executorch-xnnpack", "litert-cpu", "onnx-cpu", "coreml", "executorch-qnn:SM8650")
 PRECISIONS = ("fp32", "fp16", "int8", "w8a16", "mixed", "auto")
@@ -28,7 +29,7 @@ TRAINING_STEPS = 300
 def main(arguments: Sequence[str] | None = None) -> int:
     """Deploy, then write the page; returns 1 if a deploy failed outright."""
     options = _parse(arguments)
-    models = list(device_models()) if options.models == ["all"] else options.models
+    models = list(models_with_weights()) if options.models == ["all"] else options.models
     failed = [] if options.render else [name for name in models if not _deploy(name, options)]
     reports = list(_reports(options.out))
     if reports:
@@ -61,7 +62,7 @@ def _deploy(name: str, options: argparse.Namespace) -> bool:
     for precision in options.precisions:
         command += ["--precision", precision]
     command += ["--calibration", str(chosen.calibration[0].parent), "--evaluate", "--max-drop", "1%"]
-    if not MODELS[name].files:
+    if MODELS[name].weight_status == "yours":
         command += ["--checkpoint", str(_trained(name, options.out))]
     print(f"== {name}", flush=True)
     done = subprocess.run(command)

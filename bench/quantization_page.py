@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.networks import models_with_weights
 from edge.evaluation import Evaluation
 from edge.report.html import size
 from edge.report.records import Report, TargetReport
-from edge.zoo import device_models
 
 PROSE = Path(__file__).with_name("quantization.md")
 _MARK = "<!-- tables -->\n"
@@ -21,7 +21,7 @@ def page(reports: Sequence[Report]) -> str:
 
 
 def _missing(reports: Sequence[Report]) -> str:
-    left = sorted(set(device_models()) - {report.model for report in reports})
+    left = sorted(set(models_with_weights()) - {report.model for report in reports})
     return f"Not measured yet: {', '.join(left)}; `make quantization` adds what is missing.\n\n" if left else ""
 
 
