@@ -67,8 +67,9 @@ def study(setting: Setting) -> Study:
     """Return what a training needs."""
     contract = MODELS[_MODEL].contract
     side = _SMOKE_SIDE if setting.smoke else contract.inputs[0].size_hw[0]
-    # The whole picture is segmented: people are farther off and less central than behind a detector.
-    how = Augmentation(size_hw=(side, side), margin=1.6, shift=0.2, scale=1.6, rotation=0.35)
+    # The whole picture is segmented: people are farther off and less central than behind a detector. They take up from
+    # a quarter of the picture's side to all of it; a network that saw large ones alone takes small ones for background.
+    how = Augmentation(size_hw=(side, side), margin=2.0, shift=0.25, scale=2.0, rotation=0.35)
     data = people(setting, how, wanted=_one_person)
     held_out = {"frames": data.frames, "rendered": data.rendered}
 
