@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,8 @@ _HELD_OUT_RENDERED = 64
 _SMOKE_HELD_OUT = 2
 _SMOKE_TEACHER = "blazepose-lite"
 _EVERY = 2  # frames of a recording
-_ROOM_STREAM = 31  # of random numbers of one seed
+_ROOM_STREAM, _PLACE_STREAM = 31, 32  # of random numbers of one seed
+_KEPT_PLACES = 0.5  # share of the frames that stay as they are
 
 
 def _recording(scene: str, camera: int, size_bytes: int, sha256: str) -> WeightsFile:
@@ -89,6 +90,25 @@ class EmptyRooms:
 
 
 @dataclass(frozen=True, slots=True)
+class ElsewherePlaced:
+    """Show every second person, by chance, in another place: a few rooms are learnt by heart, and others mistaken."""
+
+    samples: Endless[Sample]
+    seed: int
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return the sample of an index ≥ 0, or its masked person before another background."""
+        sample = self.samples[index]
+        generator = np.random.default_rng((self.seed, _PLACE_STREAM, index))
+        if sample.mask is None or generator.random() < _KEPT_PLACES:
+            return sample
+        size_hw = sample.image.shape[0], sample.image.shape[1]
+        place = sample_background(generator, photographs_without_people(), size_hw) * 255.0
+        mask = sample.mask[..., None]
+        return replace(sample, image=np.rint(mask * sample.image + (1.0 - mask) * place).astype(np.uint8))
+
+
+@dataclass(frozen=True, slots=True)
 class SampleStream:
     """Stack samples into batches of tensors."""
 
@@ -120,7 +140,7 @@ def people(setting: Setting, how: Augmentation, *, wanted: Callable[[Path], bool
         )
     sources: tuple[Endless[Sample], ...] = (
         SyntheticSamples(People(seed, size_hw=how.size_hw)),
-        shuffled(kept(labelled), seed),
+        ElsewherePlaced(shuffled(kept(labelled), seed), seed),
         EmptyRooms(seed, how.size_hw),
     )
     held = SyntheticSamples(People(seed + _HELD_OUT_SEED, size_hw=how.size_hw))

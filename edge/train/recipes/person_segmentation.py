@@ -28,7 +28,7 @@ def person_segmentation() -> Recipe:
         sources=(RENDERED, FRAMES, ROOMS),
         losses=("binary cross-entropy", "Dice"),
         metric="IoU frames",
-        plan=Plan(steps=3000, batch=16, lr=2e-3, ema=0.995, evaluate_every=250),
+        plan=Plan(steps=1500, batch=16, lr=2e-3, ema=0.995, evaluate_every=250),
         prepare=_prepare,
         takes_data=True,
     )
