@@ -30,5 +30,6 @@ def pr_vipe_small() -> ZooModel:
         network=_network,
         checkpoint_hint="the checkpoint of `edge train pr-vipe-small`",
         rename=None,
+        trained="pr_vipe_small.safetensors",
         notes=("The input is one person's keypoints, found by another model, with none missing.",),
     )

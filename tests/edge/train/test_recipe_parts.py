@@ -9,9 +9,10 @@ from edge.contract import Preprocess
 from edge.images import to_tensor
 from edge.tasks import TASKS, Frame, Region
 from edge.tasks._geometry import region_matrix
+from edge.train.data.mix import shuffled
 from edge.train.data.sample import SEEN, Sample
 from edge.train.perceptual import PerceptualDistance
-from edge.train.recipes._people import pixels_to_inputs
+from edge.train.recipes._people import ElsewherePlaced, pixels_to_inputs
 from edge.train.recipes._person_segmentation import dice_loss, fitted, mask_ious, mean_mask
 from edge.train.recipes._pose_student import PoseLearner, depth_pixels, heatmap_targets, mean_pose, pose_scores
 from edge.train.recipes._titok_tiny import _BYTES, TokenizerLearner, _thumbnail, _thumbnail_side, psnr
@@ -208,3 +209,17 @@ def test_psnr_and_thumbnails():
     assert 3 * _thumbnail_side() ** 2 <= _BYTES < 3 * (_thumbnail_side() + 1) ** 2
     assert _thumbnail(picture, 1).std(dim=(1, 2)).max() < 1e-6
     assert psnr(_thumbnail(picture, 64), picture) > psnr(_thumbnail(picture, 4), picture)
+
+
+def test_half_of_the_people_stand_in_another_place():
+    given = person()
+    shown = [ElsewherePlaced(shuffled((given,), 0), seed=1)[index] for index in range(24)]
+    moved = [sample for sample in shown if not np.array_equal(sample.image, given.image)]
+    assert 6 <= len(moved) <= 18
+    inside = given.mask > 0.5
+    for sample in moved:
+        assert np.array_equal(sample.image[inside], given.image[inside])
+        assert (sample.image[~inside] != given.image[~inside]).mean() > 0.9
+        assert sample.keypoints is given.keypoints
+    again = ElsewherePlaced(shuffled((given,), 0), seed=1)[7]
+    assert np.array_equal(again.image, shown[7].image)
