@@ -9,6 +9,7 @@ from pathlib import Path
 from edge.artifact import Artifact
 from edge.errors import MissingError
 from edge.runtimes import Session, runtime
+from edge.runtimes._signal_stack import kept_signal_stack
 
 _BFLOAT16 = "OpenVINO computes in bfloat16 on this processor, whatever the file says"
 _WITH_BFLOAT16 = {"avx512_bf16", "amx_bf16", "avx_ne_convert"}
@@ -21,7 +22,8 @@ def open_openvino(artifact: Artifact) -> Session:
     from edge.runtimes.executorch import load
 
     os.environ.setdefault(_LIBRARY, str(find_library()))
-    session = load(artifact)
+    with kept_signal_stack():  # where there is AMX, its CPU plugin sets one and frees it too early (2026.4)
+        session = load(artifact)
     session.note = _BFLOAT16 if computes_in_bfloat16() else ""
     return session
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from edge.artifact import Manifest, Source
 from edge.contract import Contract, TensorSpec
 from edge.errors import MissingError, Refused
 from edge.runtimes import executorch_openvino, open_session
+from edge.runtimes._signal_stack import signal_stack
 
 TARGET = TARGETS["executorch-openvino"]
 
@@ -51,6 +53,15 @@ def test_a_network_is_one_delegate(tmp_path: Path) -> None:
     manifest = compiled_with_parity(module, tmp_path, atol=1e-5)
     assert manifest.delegation is not None
     assert manifest.delegation.by_backend == {"OpenvinoBackend": manifest.delegation.ops}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="OpenVINO exchanges signal stacks on Linux only")
+def test_the_threads_signal_stack_stays_its_own(tmp_path: Path) -> None:
+    """The one that OpenVINO's plugin sets where there is AMX is freed in use: Python's next handler ends the process."""
+    before = signal_stack()
+    compiled_with_parity(nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.ReLU()), tmp_path, atol=1e-5)
+    assert signal_stack() == before
 
 
 @pytest.mark.slow
