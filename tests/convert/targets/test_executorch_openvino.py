@@ -58,7 +58,7 @@ def test_a_network_is_one_delegate(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="OpenVINO exchanges signal stacks on Linux only")
 def test_the_threads_signal_stack_stays_its_own(tmp_path: Path) -> None:
-    """The one that OpenVINO's plugin sets where there is AMX is freed in use: Python's next handler ends the process."""
+    """The one that OpenVINO's plugin sets where there is AMX is freed in use, and the next handler ends the process."""
     before = signal_stack()
     compiled_with_parity(nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.ReLU()), tmp_path, atol=1e-5)
     assert signal_stack() == before
