@@ -31,5 +31,9 @@ def pr_vipe_small() -> ZooModel:
         checkpoint_hint="the checkpoint of `edge train pr-vipe-small`",
         rename=None,
         trained="pr_vipe_small.safetensors",
-        notes=("The input is one person's keypoints, found by another model, with none missing.",),
+        notes=(
+            "The input is one person's keypoints, found by another model, with none missing.",
+            "Trained on synthetic poses of MakeHuman's body (CC0-1.0) alone: 21 postures with noise; sports and dance "
+            "are not among them. Held-out results and a test on a recording are in docs/training.md.",
+        ),
     )
