@@ -25,8 +25,8 @@ Every model that is meant for a device, made, executed and compared with eager P
 largest error of any output over the output's largest value. Core ML packages run in the kit's reference interpreter,
 Qualcomm's in its emulator (Snapdragon 8 Gen 3); the last column says how many operators the NPU was given. What
 *differs* has an error beyond the model's limit, and the list below the table says which; 16 bits may pass by the error
-over all values or by the task's metric (an id is a name: any wrong one counts whole). A model without published or trained
-weights was made with random ones (seed 0): that shows what the compilers and runtimes do with its operators,
+over all values or by the task's metric (an id is a name: any wrong one counts whole). A model without published or
+trained weights was made with random ones (seed 0): that shows what the compilers and runtimes do with its operators,
 not what it is good for.
 
 """
