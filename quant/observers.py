@@ -91,7 +91,8 @@ def fake_quantize(values: NDArray[np.float32], ends: Range, bits: int) -> NDArra
     low, high = ends
     scale = (high - low) / ((1 << bits) - 1) or 1.0
     zero = np.round(-low / scale)
-    codes = np.clip(np.round(values / scale) + zero, 0, (1 << bits) - 1)
+    # In float64: the scale of the least numbers that float32 has is none of its own.
+    codes = np.clip(np.round(values.astype(np.float64) / scale) + zero, 0, (1 << bits) - 1)
     return np.asarray((codes - zero) * scale, np.float32)
 
 
