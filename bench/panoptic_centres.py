@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import datetime
 import platform
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from bench.plain_centres import plain_centres, plain_merge
+from bench.timing import median_ms
 from edge.codebooks import with_codebook
 from edge.tasks import TASKS, Tensors
 from edge.tasks import _maskconver as decoding
@@ -31,16 +30,6 @@ def outputs(seed: int, centres: int) -> tuple[dict[str, Any], Any]:
     weights = random.normal(0, 0.06, (CLASSES + 2 * DEPTH + 4, DEPTH)).astype(np.float32)
     names = ("class_heatmap", "centre_embeddings", "pixel_embeddings")
     return dict(zip(names, (heatmap[None], *embeddings[:, None]), strict=True)), weights
-
-
-def median_ms(run: Callable[[], Any], least_runs: int) -> float:
-    run()
-    times = []
-    for _ in range(least_runs):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return 1e3 * float(np.median(times))
 
 
 def main() -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
-
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from bench.timing import median_ms
 from edge.profile.machine import host_name
 from edge.report.records import now
 from edge.tasks.embedding import Gaussians, Matching
@@ -46,16 +43,6 @@ def naive_np_mpjpe(first: np.ndarray, second: np.ndarray) -> list[list[float]]:
     return table
 
 
-def median_ms(function: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """Return the median wall-clock time of a call."""
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        function()
-        times.append((time.perf_counter() - start) * 1e3)
-    return statistics.median(times)
-
-
 def main() -> None:
     """Print both, with the machine and the date."""
     random, rule = np.random.default_rng(0), Matching()
@@ -75,7 +62,7 @@ def main() -> None:
         ),
         ("NP-MPJPE", lambda: np_mpjpe(first[:, None], second), lambda: naive_np_mpjpe(first, second)),
     ):
-        print(f"{name}: {median_ms(ours):.2f} ms, naive {median_ms(naive, 1):.0f} ms")
+        print(f"{name}: {median_ms(ours, ROUNDS):.2f} ms, naive {median_ms(naive, 1):.0f} ms")
 
 
 if __name__ == "__main__":

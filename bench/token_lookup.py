@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import datetime
 import platform
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.timing import median_ms
 from edge.codes import pack_codes
 from edge.tasks._tokens import nearest_ids, sign_ids
 
@@ -32,16 +31,6 @@ def plain_nearest(latents: NDArray[Any], vectors: NDArray[Any]) -> list[int]:
 
 def plain_signs(latents: NDArray[Any]) -> list[int]:
     return [sum((value > 0) << place for place, value in enumerate(row)) for row in latents.tolist()]
-
-
-def median_ms(run: Callable[[], Any], runs: int) -> float:
-    run()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return 1e3 * float(np.median(times))
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from edge.tasks._geometry import invert, planes, transform
 from edge.tasks._maskwise import Merge
 from edge.tasks._nearest import nearest_points
 from edge.tasks._panoptic_quality import MOST_CLASSES
+from edge.tasks._settings import settings_as
 from edge.tasks._upsampled_classes import upsampled_classes
 
 DECODER = "centre-grouping"
@@ -79,11 +80,7 @@ class _Ranked:
 
 def rule_of(contract: Contract) -> Rule:
     """Return the decoder's settings; raises ContractError for unknown or senseless ones."""
-    settings = contract.postprocess.settings if contract.postprocess else {}
-    try:
-        rule = msgspec.convert(settings, Rule)
-    except msgspec.ValidationError as error:
-        raise ContractError(f"postprocess.settings of {DECODER}: {error}") from None
+    rule = settings_as(contract, Rule, DECODER)
     if not 0 <= rule.things <= len(contract.labels):
         raise ContractError(
             f"postprocess.settings.things is {rule.things}; it counts the first of the contract's "

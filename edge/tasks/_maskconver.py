@@ -22,6 +22,7 @@ from edge.images import warp_nearest, warp_plane
 from edge.tasks import Frame, Tensors
 from edge.tasks._geometry import invert, planes
 from edge.tasks._maskwise import Merge, bounded
+from edge.tasks._settings import settings_as
 
 DECODER = "mask-centres"
 _BAND_VALUES = 1 << 24  # masks are resized in bands of rows of about this many values, so that memory stays small
@@ -56,11 +57,7 @@ class Centres:
 
 def rule_of(contract: Contract) -> Rule:
     """Return the decoder's settings; raises ContractError for unknown ones, and where `things` is missing."""
-    settings = contract.postprocess.settings if contract.postprocess else {}
-    try:
-        found = msgspec.convert(settings, Rule)
-    except msgspec.ValidationError as error:
-        raise ContractError(f"postprocess.settings of {DECODER}: {error}") from None
+    found = settings_as(contract, Rule, DECODER)
     if not 1 <= found.things <= len(contract.labels):
         raise ContractError(
             f"postprocess.settings.things is {found.things}; it counts the first of the contract's "
