@@ -1,8 +1,8 @@
 """How many people a second are rendered, and how many poses made: `python -m bench.people`.
 
 Pictures of 256 × 256 with all labels, as batches of tensors from worker processes; poses seen by two cameras, without
-pictures, in one process. Medians of several rounds, after one to warm up; nothing else should run. OpenCV is given one
-thread.
+pictures, in one process. Medians of several rounds, after one to warm up; nothing else should run. OpenCV, BLAS and
+torch are given one thread in each process.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ import statistics
 import time
 from collections.abc import Callable
 
-import cv2
-
 from edge.profile.machine import host_name
 from edge.train.data.augment import Augmentation, Augmented
 from edge.train.data.mix import mix
 from edge.train.data.people import People
 from edge.train.data.sample import SyntheticSamples, collate
-from edge.train.data.stream import stream
+from edge.train.data.stream import stream, use_one_core
 from edge.train.data.views import ViewedPoses
 
 _BATCH, _BLOCK, _WARM_BATCHES = 16, 256, 2
@@ -85,7 +83,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=320, help="pictures a round")
     given = parser.parse_args()
     cores = os.cpu_count() or 1
-    cv2.setNumThreads(1)
+    use_one_core(0)
     print(f"{host_name()}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}")
     cases: dict[str, Callable[[], float]] = {
         "poses/s, 1 process": lambda: poses_per_second(8),

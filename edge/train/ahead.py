@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
+from edge.train.data.stream import use_one_core
 from edge.train.study import Batch, Stream
 
 _AHEAD = 2  # batches that each worker makes before they are asked for
@@ -18,9 +19,12 @@ def batches_ahead(stream: Stream, places: Places, workers: int) -> Iterator[Iter
     if workers:
         yield _by_processes(stream, places, workers)
         return
+    from threadpoolctl import threadpool_limits
+
     pool = ThreadPoolExecutor(max_workers=1)
     try:
-        yield _by_thread(pool, stream, places)
+        with threadpool_limits(1, user_api="blas"):  # numpy's threads would spin on the cores that torch trains on
+            yield _by_thread(pool, stream, places)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -46,7 +50,7 @@ def _by_processes(stream: Stream, places: Places, workers: int) -> Iterator[Batc
         num_workers=workers,
         multiprocessing_context="spawn",  # a fork of OpenCV's or torch's threads may stand still
         prefetch_factor=_AHEAD,
-        worker_init_fn=_alone,
+        worker_init_fn=use_one_core,
     )
     yield from loader
 
@@ -59,10 +63,3 @@ class _Batches:
 
     def __getitem__(self, places: Sequence[int]) -> Batch:
         return self._stream.batch(places)
-
-
-def _alone(_: int) -> None:
-    """Let a worker use one core: there are as many workers as cores are meant to be used."""
-    import torch
-
-    torch.set_num_threads(1)

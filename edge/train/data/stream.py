@@ -37,7 +37,7 @@ def stream(
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,  # a fork of OpenCV's or torch's threads may stand still
         collate_fn=_Tensors(collate),
-        worker_init_fn=_alone,
+        worker_init_fn=use_one_core,
         prefetch_factor=_AHEAD if workers else None,
     )
     yield from loader
@@ -67,10 +67,15 @@ class _Tensors:
         }
 
 
-def _alone(_: int) -> None:
-    """Let a worker use one core: there are as many workers as cores are meant to be used."""
+def use_one_core(_: int) -> None:
+    """Let a loader's worker use one core: there are as many workers as cores are meant to be used.
+
+    BLAS is told, too: its threads wait for each other by spinning, which halves what two workers render on two cores.
+    """
     import cv2
     import torch
+    from threadpoolctl import threadpool_limits
 
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")
