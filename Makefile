@@ -8,6 +8,8 @@ WORKERS ?= 2
 DEMO_TARGETS := --target executorch-xnnpack --target litert-cpu --target onnx-cpu --target coreml --target mediapipe-task
 
 PROFILED := executorch-xnnpack litert-cpu onnx-cpu
+# Several tests run at once: threads that wait for work must not spin on the cores that others compute on.
+PYTEST := OMP_WAIT_POLICY=PASSIVE OPENBLAS_NUM_THREADS=1 $(BIN)/pytest
 
 .PHONY: zoo-targets help setup system demo check test test-all test-apps apps-tools bench bench-apps bench-ternary bench-profile bench-serving quantization schema lock clean
 
@@ -55,7 +57,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not full"
+	$(PYTEST) -q -n $(WORKERS) -m "not slow and not full"
 
 test: setup
 	@sh scripts/system-packages tests
@@ -63,12 +65,12 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not full" --durations=40
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not full" --durations=40
 
 test-all: setup
 	@sh scripts/system-packages tests
 	@$(MAKE) --no-print-directory apps-tools || echo "the apps' tools are not all here: what needs them is skipped by name"
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(PYTEST) -n $(WORKERS) --dist loadfile
 
 # The compiler comes from npm, Android's signatures and its resource compiler from PyPI, into a folder that git ignores;
 # their versions stand in apps/versions.toml.
@@ -80,7 +82,7 @@ apps-tools: $(READY)
 		--target apps/.tools/python $$(sed -n '/^\[checks\]/,$$ s/^\([a-z0-9-]*\) = "\([^"]*\)".*/\1==\2/p' apps/versions.toml)
 
 test-apps: setup apps-tools
-	$(BIN)/pytest tests/apps
+	$(PYTEST) tests/apps
 
 bench: setup
 	$(BIN)/python -m bench.latency

@@ -17,6 +17,8 @@ class Threads:
         return {"blas": max(blas), "torch": torch.get_num_threads(), "cv2": cv2.getNumThreads()}
 
 
-def test_a_worker_uses_one_thread():
+def test_a_worker_uses_one_thread(monkeypatch):
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(variable, "2")
     found = list(stream(Threads(), batch=1, collate=list, count=2, workers=2))
     assert found == [[{"blas": 1, "torch": 1, "cv2": 1}]] * 2
