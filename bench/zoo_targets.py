@@ -1,8 +1,9 @@
 """`python -m bench.zoo_targets`: take every model that is meant for a device to five targets, and say what came of it.
 
 Each is made, executed and compared with eager PyTorch: in fp32 on four runtimes of CPUs and of Apple's, in fp16 on an
-NPU's emulator. docs/zoo_targets.md is written from the reports. A model that has reports is left out until --again;
-`--render` only writes the page. Models without weights get seeded random ones.
+NPU's emulator. Of an artifact that differs `edge bisect` names the operator. docs/zoo_targets.md is written from the
+reports. A model that has reports is left out until --again; `--render` only writes the page. Models without weights get
+seeded random ones.
 """
 
 from __future__ import annotations
@@ -13,21 +14,30 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from edge.report.records import REPORT, Report, TargetReport, read_report
+from edge.samples import sample_photos
 from edge.zoo import MODELS, device_models
 
 RUNS = (("fp32", ("executorch-xnnpack", "litert-cpu", "onnx-cpu", "coreml")), ("fp16", ("executorch-qnn:SM8650",)))
 FOLDER = Path("out/zoo-targets")
 PAGE = Path("docs/zoo_targets.md")
+BISECT = "bisect.json"
+_SLOW = (
+    "maskbit-tokenizer-",
+    "titok-l32",
+)  # the emulator takes five minutes and more for a picture: it gets one of three
 _HEAD = """# The zoo on its targets
 
 Every model that is meant for a device, made, executed and compared with eager PyTorch by `make zoo-targets`: the
 largest error of any output over the output's largest value. Core ML packages run in the kit's reference interpreter,
 Qualcomm's in its emulator (Snapdragon 8 Gen 3); the last column says how many operators the NPU was given. What
-*differs* has an error beyond the model's limit, and the list below the table says which; 16 bits may pass by the error
-over all values or by the task's metric (an id is a name: any wrong one counts whole). A model without published or
-trained weights was made with random ones (seed 0): that shows what the compilers and runtimes do with its operators,
-not what it is good for.
+*differs* has an error beyond the model's limit; the list below the table says which, and `edge bisect` at which
+operator. 16 bits may pass by the error over all values or by the task's metric (an id is a name: any wrong one counts
+whole). A model without published or trained weights was made with random ones (seed 0): that shows what the compilers
+and runtimes do with its operators, not what it is good for. The emulator got one picture of MaskBit and of the largest
+TiTok, for which it takes minutes.
 
 """
 
@@ -38,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = list(options.models or device_models())
     left = [] if options.render else [name for name in names if not all([*_deploys(name, options)])]
     rows = [(name, found) for name in device_models() if (found := _reports(options.out / name))]
-    options.page.write_text(_HEAD + _table(rows) + _reasons(rows) + _missing([name for name, _ in rows]))
+    page = _HEAD + _table(rows) + _reasons(rows, options.out) + _missing([name for name, _ in rows])
+    options.page.write_text(page)
     print(f"{options.page}: {len(rows)} models")
     for name in left:
         print(f"{name}: no report; its messages are above", file=sys.stderr)
@@ -63,10 +74,29 @@ def _deploys(name: str, options: argparse.Namespace) -> Iterator[bool]:
             print(f"== {name} {precision}", flush=True)
             command = [sys.executable, "-m", "edge", "deploy", name, "--precision", precision, "--launches", "0"]
             command += ["--out", str(folder), *(flag for target in targets for flag in ("--target", target))]
-            if MODELS[name].weight_status == "yours":
-                command.append("--random-weights")
-            subprocess.run(command)
-        yield (folder / REPORT).is_file()
+            if precision == "fp16" and name.startswith(_SLOW):
+                command += ["--data", str(sample_photos()[0])]
+            subprocess.run(command + _weights(name))
+        if left := (folder / REPORT).is_file():
+            _bisect(name, folder, again=options.again)
+        yield left
+
+
+def _bisect(name: str, folder: Path, *, again: bool) -> None:
+    """Look for the first operator that goes wrong in every artifact that differs."""
+    for row in read_report(folder).targets:
+        out = _bisected(folder, row)
+        if row.parity and not row.parity.passed and (again or not (out / BISECT).is_file()):
+            command = [sys.executable, "-m", "edge", "bisect", str(folder / row.folder), "--out", str(out)]
+            subprocess.run(command + _weights(name))
+
+
+def _bisected(folder: Path, row: TargetReport) -> Path:
+    return folder / "bisect" / row.folder
+
+
+def _weights(name: str) -> list[str]:
+    return ["--random-weights"] if MODELS[name].weight_status == "yours" else []
 
 
 def _reports(folder: Path) -> list[Report]:
@@ -103,16 +133,21 @@ def _units(row: TargetReport | None) -> str:
     return f"all {taken}" if taken == row.delegation.ops else f"{taken} of {row.delegation.ops}: {', '.join(outside)}"
 
 
-def _reasons(rows: Sequence[tuple[str, list[Report]]]) -> str:
+def _reasons(rows: Sequence[tuple[str, list[Report]]], out: Path) -> str:
     lines = []
     for name, reports in rows:
         for row in (row for report in reports for row in report.targets):
             reason = row.reason or (row.parity.reason if row.parity and not row.parity.passed else "")
             if reason:
-                lines.append(f"- `{name}`, {row.id} {row.precision}: {reason}")
+                said = _verdict(_bisected(out / name / row.precision, row) / BISECT)
+                lines.append(f"- `{name}`, {row.id} {row.precision}: {reason}{said}")
     machines = sorted({f"{report.environment.device}, {report.environment.date[:10]}" for _, found in rows
                        for report in found})  # fmt: skip
     return "\n".join([*lines, "", f"Made on: {'; '.join(machines)}.", ""])
+
+
+def _verdict(path: Path) -> str:
+    return f". `edge bisect`: {msgspec.json.decode(path.read_bytes())['verdict']}" if path.is_file() else ""
 
 
 def _missing(names: Sequence[str]) -> str:
