@@ -147,7 +147,11 @@ def _reasons(rows: Sequence[tuple[str, list[Report]]], out: Path) -> str:
 
 
 def _verdict(path: Path) -> str:
-    return f". `edge bisect`: {msgspec.json.decode(path.read_bytes())['verdict']}" if path.is_file() else ""
+    if not path.is_file():
+        return ""
+    found = msgspec.json.decode(path.read_bytes())
+    notes = "; ".join(note for side in found["sides"] for note in side["notes"])
+    return f". `edge bisect`: {found['verdict']}{f' ({notes})' if notes else ''}"
 
 
 def _missing(names: Sequence[str]) -> str:
