@@ -38,7 +38,7 @@ def compile_program(program: Program, target_id: str, precision: str, folder: Pa
     target = TARGETS[target_id]
     target.check(precision, program.contract.task)
     folder.mkdir(parents=True, exist_ok=True)
-    program = optimize(program, target.family)
+    program = optimize(program, target.family, precision)
     compiled = target.compile(program, precision, folder)
     contract = program.contract
     if compiled.operators:

@@ -65,7 +65,7 @@ def trace(
     UsageError for a program of another model, Unexecutable for an artifact that cannot be looked into.
     """
     manifest = artifact.manifest
-    optimized = optimize(program, manifest.target.partition(":")[0])
+    optimized = optimize(program, manifest.target.partition(":")[0], manifest.precision)
     contract = optimized.contract
     if len(manifest.inputs) != len(contract.inputs) or len(manifest.outputs) != len(contract.outputs):
         raise UsageError(f"{artifact.root} has other inputs and outputs than {program.name}; pass its own model")

@@ -59,7 +59,7 @@ def twin_taps(artifact: Artifact, program: Program, inputs: Arrays) -> Taps:
     """
     manifest = artifact.manifest
     target = TARGETS[manifest.target]
-    program = optimize(program, target.family)
+    program = optimize(program, target.family, manifest.precision)
     session = open_session(artifact)
     outputs = session.run(inputs)
     with tempfile.TemporaryDirectory(prefix="edge-twin-") as name:

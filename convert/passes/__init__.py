@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Name a rewrite and the target families that gain from it; an empty tuple means all.
+    """Name a rewrite and the target families and precisions that gain from it; an empty tuple means all.
 
     `executorch` stands for every family of that runtime, `executorch-qnn` for one.
     """
@@ -25,13 +25,16 @@ class Pass:
     name: str
     rewrite: Callable[[GraphModule], int]
     families: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
 
-    def suits(self, family: str) -> bool:
-        """Tell whether the pass is for a target family."""
+    def suits(self, family: str, precision: str) -> bool:
+        """Tell whether the pass is for a target family in a precision."""
+        if self.precisions and precision not in self.precisions:
+            return False
         return not self.families or any(f"{family}-".startswith(f"{name}-") for name in self.families)
 
 
-def passes_for(family: str) -> tuple[Pass, ...]:
+def passes_for(family: str, precision: str = "fp32") -> tuple[Pass, ...]:
     """Return the passes for a target family in the order they run: clean up, fuse, then reshape the work."""
     from convert.passes import (
         activations,
@@ -71,24 +74,26 @@ def passes_for(family: str) -> tuple[Pass, ...]:
         Pass("resize_by_selection", resize.resize_by_selection, ("executorch-qnn", "litert", "mediapipe")),
         Pass("products_by_batch", products.products_by_batch, _XNNPACK),
         Pass("split_single_output", convolutions.split_single_output, _XNNPACK),
+        Pass("flatten_gates", activations.flatten_gates, _QNN, ("fp16",)),
     )
-    return tuple(entry for entry in ordered if entry.suits(family))
+    return tuple(entry for entry in ordered if entry.suits(family, precision))
 
 
 _OWN_NORMS = ("executorch", "litert", "mediapipe", "onnx-qnn")  # where it is a product and a sum, rounded twice
 _VELA = ("litert-ethos-u",)
 _XNNPACK = ("executorch-xnnpack",)
+_QNN = ("executorch-qnn", "onnx-qnn")  # LiteRT gives the same compiler its own reshapes
 _OWN_RESIZES = ("executorch", "litert", "mediapipe", "coreml", "onnx-qnn")  # without scale factors or antialiasing
 
 
-def optimize(program: Program, family: str) -> Program:
-    """Return a program that computes the same and suits a target family; one step records what was changed how often.
+def optimize(program: Program, family: str, precision: str = "fp32") -> Program:
+    """Return a program that computes the same and suits a target; one step records what was changed how often.
 
     A family is a target id without its chip; the name of a runtime asks for what all its families take.
     """
     from convert.passes._rewrite import apply_rewrites
 
-    chosen = passes_for(family)
+    chosen = passes_for(family, precision)
     exported, counts = apply_rewrites(program.exported, [entry.rewrite for entry in chosen])
     done: dict[str, str | int | float | bool] = {entry.name: n for entry, n in zip(chosen, counts, strict=True) if n}
     if not done:

@@ -55,6 +55,23 @@ class Separable(nn.Module):
         return result
 
 
+class Gated(nn.Module):
+    """A gate whose values lie where the compiler's fusion of a convolution with its sigmoid is inexact."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, stride=2, padding=1), nn.ReLU())
+        self.gate = nn.Conv2d(16, 16, 1)
+        with torch.no_grad():
+            assert self.gate.bias is not None
+            self.gate.bias.copy_(torch.linspace(-4, 0, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.stem(x)
+        return y * self.gate(y.mean((2, 3), keepdim=True)).sigmoid()
+
+
 class Awkward(nn.Module):
     """Two operators that the NPU has not, between some that it has."""
 
@@ -205,6 +222,15 @@ def test_whole_graph_is_one_delegate_and_near_on_two_chips(
         assert report.delegation.by_unit == {"npu": report.delegation.ops}
     first, second = ((tmp_path / build.folder_name / "model.pte").read_bytes() for build in builds)
     assert len(first) != len(second)  # two builds for one chip differ in some bytes, but not in their number
+
+
+@pytest.mark.slow
+def test_a_gate_is_exact_in_half_precision(tmp_path: Path, photos: tuple[Path, ...], sdk: SdkVariables) -> None:
+    sdk("qnn-2.49")
+    (report,) = built(Gated(), photos, tmp_path, Build(target="executorch-qnn:SM8650", precision="fp16"))
+    assert report.status == "ok", report.reason
+    assert report.parity is not None
+    assert report.parity.outputs[0].psnr_db >= 75  # 63 where the compiler fuses the convolution with its sigmoid
 
 
 @pytest.mark.full
