@@ -74,29 +74,30 @@ def _deploys(name: str, options: argparse.Namespace) -> Iterator[bool]:
             print(f"== {name} {precision}", flush=True)
             command = [sys.executable, "-m", "edge", "deploy", name, "--precision", precision, "--launches", "0"]
             command += ["--out", str(folder), *(flag for target in targets for flag in ("--target", target))]
-            if precision == "fp16" and name.startswith(_SLOW):
-                command += ["--data", str(sample_photos()[0])]
-            subprocess.run(command + _weights(name))
+            subprocess.run(command + _given(name, precision))
         if left := (folder / REPORT).is_file():
-            _bisect(name, folder, again=options.again)
+            _bisect(folder, _given(name, precision), again=options.again)
         yield left
 
 
-def _bisect(name: str, folder: Path, *, again: bool) -> None:
+def _bisect(folder: Path, given: Sequence[str], *, again: bool) -> None:
     """Look for the first operator that goes wrong in every artifact that differs."""
     for row in read_report(folder).targets:
         out = _bisected(folder, row)
         if row.parity and not row.parity.passed and (again or not (out / BISECT).is_file()):
             command = [sys.executable, "-m", "edge", "bisect", str(folder / row.folder), "--out", str(out)]
-            subprocess.run(command + _weights(name))
+            subprocess.run([*command, *given])
 
 
 def _bisected(folder: Path, row: TargetReport) -> Path:
     return folder / "bisect" / row.folder
 
 
-def _weights(name: str) -> list[str]:
-    return ["--random-weights"] if MODELS[name].weight_status == "yours" else []
+def _given(name: str, precision: str) -> list[str]:
+    """Return the options that say which weights and pictures."""
+    weights = ["--random-weights"] if MODELS[name].weight_status == "yours" else []
+    one = precision == "fp16" and name.startswith(_SLOW)
+    return [*weights, *(("--data", str(sample_photos()[0])) if one else ())]
 
 
 def _reports(folder: Path) -> list[Report]:
