@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Required, TypedDict, Unpack
 
 from edge.artifact import Needs, Step
-from edge.contract import TensorSpec
+from edge.contract import Contract, TensorSpec
 from edge.delegation import Operator, Rejected, Unit
 from edge.errors import MissingError, Refused
 from edge.registry import Registry
@@ -38,10 +38,16 @@ class Compiled:
 Compile = Callable[["Program", str, Path], Compiled]
 ChipCompile = Callable[["Program", str, Path, str], Compiled]
 Probe = Callable[[], str]
+Unfit = Callable[[Contract], str]
 
 
 def nothing_missing() -> str:
     """Stand for a target that needs its packages only."""
+    return ""
+
+
+def fits(contract: Contract) -> str:
+    """Stand for a target that obeys every contract for its tasks."""
     return ""
 
 
@@ -62,6 +68,7 @@ class Target:
     calibrated: tuple[str, ...] = ()  # precisions that need pictures here, though not everywhere
     refused: Mapping[str, str] = field(default_factory=dict)  # precision → why not, and the nearest thing
     probe: Probe = field(repr=False, default=nothing_missing)  # "<what is missing>: <command>" beyond packages, or ""
+    unfit: Unfit = field(repr=False, default=fits)  # why a contract for one of its tasks cannot be obeyed, or ""
     rank: int = 0  # among its family's chips; 0 stands for the family
     compile: Compile = field(repr=False)
 
@@ -78,6 +85,10 @@ class Target:
     def measures(self, precision: str) -> bool:
         """Say whether this target measures the range of activations on pictures for a precision."""
         return precision in self.calibrated or PRECISIONS[precision].calibrated
+
+    def takes(self, contract: Contract) -> bool:
+        """Say whether this target makes artifacts for a contract, whatever is installed."""
+        return (not self.tasks or contract.task in self.tasks) and not self.unfit(contract)
 
     def missing_packages(self) -> tuple[str, ...]:
         """Return the distributions that are not installed."""
@@ -129,6 +140,7 @@ class Traits(TypedDict, total=False):
     calibrated: tuple[str, ...]
     refused: Mapping[str, str]
     probe: Probe
+    unfit: Unfit
 
 
 def target(id: str, **traits: Unpack[Traits]) -> Callable[[Compile], Compile]:

@@ -20,6 +20,7 @@ from edge.tasks.segmentation import CLASS_MAPS
 
 if TYPE_CHECKING:
     from convert.program import Program
+    from edge.contract import Contract, Preprocess
 
 SEGMENTER_FILE, POSE_FILE = "model.tflite", "model.task"
 # PoseLandmarker takes outputs by position, and its anchors are fixed.
@@ -43,6 +44,41 @@ def graphics_libraries() -> str:
     return f"{', '.join(f'lib{name}' for name in missing)}: apt-get install {' '.join(missing.values())}"
 
 
+def unfit(contract: Contract) -> str:
+    """Say what MediaPipe's fixed graph would do otherwise than a contract says, or return an empty string."""
+    rule = contract.preprocess
+    if rule is None or contract.inputs[0].dtype != "float32" or len(contract.inputs) != 1:
+        return "MediaPipe needs one float32 picture with preprocess; litert-cpu takes any input"
+    if rule.colour != "RGB":
+        return f"MediaPipe feeds RGB, the contract says {rule.colour}; litert-cpu takes it as it is"
+    return _not_for_segmenter(contract, rule) if contract.task == "segmentation" else _not_for_landmarker(contract)
+
+
+def _not_for_segmenter(contract: Contract, rule: Preprocess) -> str:
+    if rule.resize != "stretch":
+        return f"ImageSegmenter stretches pictures, the contract says {rule.resize}; use litert-cpu"
+    if contract.postprocess is not None and contract.postprocess.decoder in CLASS_MAPS:
+        return (
+            "ImageSegmenter resizes scores before it chooses classes, the decoder "
+            f"{contract.postprocess.decoder!r} after; return scores (decoder logits) or use litert-cpu"
+        )
+    if len(contract.outputs) != 1 or not contract.outputs[0].layout:
+        return "ImageSegmenter needs one output with an image layout; litert-cpu takes any"
+    return ""
+
+
+def _not_for_landmarker(contract: Contract) -> str:
+    names = tuple(spec.name for spec in contract.outputs)
+    if names != _OUTPUTS[contract.task]:
+        wanted = ", ".join(_OUTPUTS[contract.task])
+        return f"PoseLandmarker needs the outputs {wanted}, the contract has {', '.join(names)}"
+    settings = contract.postprocess.settings if contract.postprocess else {}
+    for name, value in _ANCHORS.items():
+        if contract.task == "pose-detection" and settings.get(name, value) != value:
+            return f"PoseLandmarker's {name} are {value}, the contract has {settings[name]}"
+    return ""
+
+
 @target(
     "mediapipe-task",
     runtime="mediapipe",
@@ -53,6 +89,7 @@ def graphics_libraries() -> str:
     execution="native",
     tasks=("pose-detection", "pose-landmarks", "segmentation"),
     probe=graphics_libraries,
+    unfit=unfit,
 )
 def mediapipe_task(program: Program, precision: str, folder: Path) -> Compiled:
     """Write model.tflite (segmentation) or model.task (pose: this model and the other half of the pipeline).
@@ -83,37 +120,8 @@ def mediapipe_task(program: Program, precision: str, folder: Path) -> Compiled:
 
 def check_contract(program: Program) -> None:
     """Raise Refused where MediaPipe's fixed graph would treat a model otherwise than its contract says."""
-    contract = program.contract
-    rule = contract.preprocess
-    if rule is None or contract.inputs[0].dtype != "float32" or len(contract.inputs) != 1:
-        raise Refused(
-            f"{program.name}: MediaPipe needs one float32 picture with preprocess; litert-cpu takes any input"
-        )
-    if rule.colour != "RGB":
-        raise Refused(
-            f"{program.name}: MediaPipe feeds RGB, the contract says {rule.colour}; litert-cpu takes it as it is"
-        )
-    if contract.task == "segmentation":
-        if rule.resize != "stretch":
-            raise Refused(
-                f"{program.name}: ImageSegmenter stretches pictures, the contract says {rule.resize}; use litert-cpu"
-            )
-        if contract.postprocess is not None and contract.postprocess.decoder in CLASS_MAPS:
-            raise Refused(
-                f"{program.name}: ImageSegmenter resizes scores before it chooses classes, the decoder "
-                f"{contract.postprocess.decoder!r} after; return scores (decoder logits) or use litert-cpu"
-            )
-        if len(contract.outputs) != 1 or not contract.outputs[0].layout:
-            raise Refused(f"{program.name}: ImageSegmenter needs one output with an image layout; litert-cpu takes any")
-        return
-    names = tuple(spec.name for spec in contract.outputs)
-    if names != _OUTPUTS[contract.task]:
-        wanted = ", ".join(_OUTPUTS[contract.task])
-        raise Refused(f"{program.name}: PoseLandmarker needs the outputs {wanted}, the contract has {', '.join(names)}")
-    settings = contract.postprocess.settings if contract.postprocess else {}
-    for name, value in _ANCHORS.items():
-        if contract.task == "pose-detection" and settings.get(name, value) != value:
-            raise Refused(f"{program.name}: PoseLandmarker's {name} are {value}, the contract has {settings[name]}")
+    if why := unfit(program.contract):
+        raise Refused(f"{program.name}: {why}")
 
 
 def segmenter_file(program: Program, precision: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convert.targets import families
+from convert.targets import Target, families
 from edge.cli import json_option, print_json, progress
 from edge.disk import disk_errors
 from edge.errors import MissingError, StoreError, UsageError
@@ -74,7 +74,7 @@ def _photo() -> Path | None:
 
 
 def _write(
-    entry: ZooModel, out: Path, reports: Sequence[Report], photo: Path | None, targets: Sequence[tuple[CardTarget, Any]]
+    entry: ZooModel, out: Path, reports: Sequence[Report], photo: Path | None, targets: Sequence[Target]
 ) -> dict[str, Any]:
     progress(f"card     {entry.name}")
     picture = out / f"{entry.name}.jpg"
@@ -89,7 +89,7 @@ def _write(
         model=entry,
         parameters=facts["parameters"],
         macs=facts["macs"],
-        targets=tuple(shown for shown, tasks in targets if not tasks or entry.contract.task in tasks),
+        targets=tuple(_shown(family) for family in targets if family.takes(entry.contract)),
         reports=tuple(reports),
         picture=picture.name if facts["drawn"] else "",
     )
@@ -104,13 +104,12 @@ def _write(
     }
 
 
-def ready_targets() -> list[tuple[CardTarget, tuple[str, ...]]]:
-    """Return the families of targets that are ready on this machine, each with the tasks it is for (empty: any)."""
-    found = []
-    for family, members in families().items():
-        ready = [target for target in members if target.status() == "ready"]
-        if ready:
-            first = ready[0]
-            name = f"{family}:CHIP" if first.chip else family
-            found.append((CardTarget(name=name, unit=first.unit, precisions=first.precisions), first.tasks))
-    return found
+def ready_targets() -> list[Target]:
+    """Return the targets that are ready on this machine, the first of each family."""
+    ready = ([target for target in members if target.status() == "ready"] for members in families().values())
+    return [found[0] for found in ready if found]
+
+
+def _shown(target: Target) -> CardTarget:
+    name = f"{target.family}:CHIP" if target.chip else target.family
+    return CardTarget(name=name, unit=target.unit, precisions=target.precisions)

@@ -70,7 +70,7 @@ def render(card: Card) -> str:
         **{
             function.__name__: function
             for function in (
-                amount, error, how, inputs, labels, metric, origin, postprocessing, precision, preprocessing, size,
+                amount, error, how, labels, measured, metric, postprocessing, precision, preprocessing, size,
                 tensors, timed, verdict, weights,
             )
         },
@@ -151,9 +151,19 @@ def labels(names: Sequence[str]) -> str:
     return f"{len(names)} labels: {shown}" + (f" and {rest} more." if rest > 0 else ".")
 
 
-def origin(report: Report) -> str:
-    """Say which weights a report is about."""
-    return f"weights: {report.source.origin}" if report.source.origin else "the weights above"
+def measured(reports: Sequence[Report]) -> list[tuple[str, list[TargetReport]]]:
+    """Return the rows of the reports, together where they were made under the same circumstances, which are said."""
+    found: dict[str, list[TargetReport]] = {}
+    for report in reports:
+        found.setdefault(_circumstances(report), []).extend(report.targets)
+    return list(found.items())
+
+
+def _circumstances(report: Report) -> str:
+    made = report.environment
+    weights = f"weights: {report.source.origin}" if report.source.origin else "the weights above"
+    compared = f"compared with eager PyTorch in fp32 on {inputs(report.inputs)}"
+    return f"{made.date[:10]}, {made.device}, {made.system}, with {weights}; {compared}."
 
 
 def how(row: TargetReport) -> str:

@@ -14,6 +14,7 @@ from convert.export import export
 from convert.facts import count_macs, count_parameters
 from convert.load import load
 from convert.program import Model
+from convert.targets import TARGETS
 from edge.artifact import OutputParity, Parity, Source, TaskParity
 from edge.cli.card import card_command, ready_targets
 from edge.contract import Contract, TensorSpec
@@ -110,6 +111,14 @@ def test_a_card_shows_what_a_report_holds():
     assert "\n\n\n" not in text
 
 
+def test_reports_of_one_machine_day_and_weights_share_a_table():
+    again = a_report(targets=(TargetReport(id="onnx-cpu", precision="fp16", status="failed", reason="no"),))
+    other = a_report(environment=msgspec.structs.replace(a_report().environment, device="another machine"))
+    text = render(a_card(reports=(a_report(), again, other))).split("## Measured")[1]
+    assert text.count("| target | precision |") == 2
+    assert text.index("`onnx-cpu`") < text.index("another machine")
+
+
 @pytest.mark.parametrize("name", list(MODELS))
 def test_every_model_has_a_card_to_be_written(name):
     text = render(a_card(name, parameters=1, macs=1))
@@ -156,9 +165,17 @@ def test_what_the_command_refuses(tmp_path, monkeypatch, arguments, error):
 
 
 def test_ready_targets_are_families():
-    names = [target.name for target, _ in ready_targets()]
+    names = [target.family for target in ready_targets()]
     assert len(names) == len(set(names))
     assert {"litert-cpu", "onnx-cpu", "executorch-xnnpack", "coreml"} <= set(names)
+
+
+def test_mediapipe_is_named_only_where_it_obeys_the_contract():
+    takes = TARGETS["mediapipe-task"].takes
+    assert takes(MODELS["blazepose-lite"].contract)
+    assert takes(MODELS["selfie-segmentation"].contract)
+    assert not takes(MODELS["pose-student"].contract)  # its outputs are not PoseLandmarker's
+    assert not takes(MODELS["titok-tiny"].contract)
 
 
 @pytest.mark.parametrize(
