@@ -1,9 +1,9 @@
 """`python -m bench.zoo_targets`: take every model that is meant for a device to five targets, and say what came of it.
 
 Each is made, executed and compared with eager PyTorch: in fp32 on four runtimes of CPUs and of Apple's, in fp16 on an
-NPU's emulator. Of an artifact that differs `edge bisect` names the operator. docs/zoo_targets.md is written from the
-reports. A model that has reports is left out until --again; `--render` only writes the page. Models without weights get
-seeded random ones.
+NPU's emulator; a model for servers by ONNX Runtime alone. Of an artifact that differs `edge bisect` names the operator.
+docs/zoo_targets.md is written from the reports. A model that has reports is left out until --again; `--render` only
+writes the page. Models without weights get seeded random ones.
 """
 
 from __future__ import annotations
@@ -11,18 +11,27 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from convert.targets import TARGETS
 from edge.report.records import REPORT, Report, TargetReport, read_report
 from edge.samples import sample_photos
 from edge.zoo import MODELS, device_models
 
-RUNS = (("fp32", ("executorch-xnnpack", "litert-cpu", "onnx-cpu", "coreml")), ("fp16", ("executorch-qnn:SM8650",)))
+Runs = tuple[tuple[str, tuple[str, ...]], ...]
+RUNS: Runs = (
+    ("fp32", ("executorch-xnnpack", "litert-cpu", "onnx-cpu", "coreml")),
+    ("fp16", ("executorch-qnn:SM8650",)),
+)
+SERVER_RUNS: Runs = RUNS[:1]  # what a phone cannot hold has no NPU to go to
 FOLDER = Path("out/zoo-targets")
 PAGE = Path("docs/zoo_targets.md")
+_SERVER = """Models that are meant for servers, by ONNX Runtime:
+
+"""
 BISECT = "bisect.json"
 _SLOW = "maskbit-tokenizer-"  # the emulator takes five minutes and more for a picture: it gets one of three
 _HEAD = """# The zoo on its targets
@@ -42,12 +51,14 @@ five minutes and more; [zoo.md](zoo.md#tokenizers) says why MaskBit's ids differ
 def main(arguments: Sequence[str] | None = None) -> int:
     """Deploy what has no report yet and write the page; returns 1 if a deploy left no report."""
     options = _parse(arguments)
-    names = list(options.models or device_models())
+    names = list(options.models or MODELS)
     left = [] if options.render else [name for name in names if not all([*_deploys(name, options)])]
-    rows = [(name, found) for name in device_models() if (found := _reports(options.out / name))]
-    page = _HEAD + _table(rows) + _reasons(rows, options.out) + _missing([name for name, _ in rows])
-    options.page.write_text(page)
-    print(f"{options.page}: {len(rows)} models")
+    found = {name: reports for name in MODELS if (reports := _reports(options.out / name))}
+    device = [(name, found[name]) for name in device_models() if name in found]
+    server = [(name, reports) for name, reports in found.items() if name not in device_models()]
+    tables = _HEAD + _table(device, RUNS) + _SERVER + _table(server, SERVER_RUNS)
+    options.page.write_text(tables + _reasons([*device, *server], options.out) + _missing(found))
+    print(f"{options.page}: {len(found)} models")
     for name in left:
         print(f"{name}: no report; its messages are above", file=sys.stderr)
     return 1 if left else 0
@@ -55,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.zoo_targets", description=__doc__)
-    parser.add_argument("models", nargs="*", help="zoo models; default: all that are meant for a device")
+    parser.add_argument("models", nargs="*", help="zoo models; default: all")
     parser.add_argument("--again", action="store_true", help="deploy models that have reports, too")
     parser.add_argument("--render", action="store_true", help="write the page from the reports that are there")
     parser.add_argument("--out", type=Path, default=FOLDER)
@@ -65,7 +76,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _deploys(name: str, options: argparse.Namespace) -> Iterator[bool]:
     """Run `edge deploy` as a user would; what fails or misses its limits is the table's business."""
-    for precision, targets in RUNS:
+    for precision, targets in _runs(name):
         folder = options.out / name / precision
         if options.again or not (folder / REPORT).is_file():
             print(f"== {name} {precision}", flush=True)
@@ -75,6 +86,10 @@ def _deploys(name: str, options: argparse.Namespace) -> Iterator[bool]:
         if left := (folder / REPORT).is_file():
             _bisect(folder, _given(name, precision), again=options.again)
         yield left
+
+
+def _runs(name: str) -> Runs:
+    return RUNS if MODELS[name].runs == "device" else SERVER_RUNS
 
 
 def _bisect(folder: Path, given: Sequence[str], *, again: bool) -> None:
@@ -101,16 +116,19 @@ def _reports(folder: Path) -> list[Report]:
     return [read_report(folder / precision) for precision, _ in RUNS if (folder / precision / REPORT).is_file()]
 
 
-def _table(rows: Sequence[tuple[str, list[Report]]]) -> str:
-    targets = [(precision, target) for precision, names in RUNS for target in names]
+def _table(rows: Sequence[tuple[str, list[Report]]], runs: Runs) -> str:
+    targets = [(precision, target) for precision, names in runs for target in names]
     heads = " | ".join(f"{target} {precision}" for precision, target in targets)
-    lines = [f"| model | weights | {heads} | on the NPU |", f"| --- | --- |{' --: |' * len(targets)} --- |"]
+    npu = "npu" in {TARGETS[target].unit for _, target in targets}
+    lines = [f"| model | weights | {heads} |", f"| --- | --- |{' --: |' * len(targets)}"]
+    if npu:
+        lines = [f"{lines[0]} on the NPU |", f"{lines[1]} --- |"]
     for name, reports in rows:
         found = {(row.precision, row.id): row for report in reports for row in report.targets}
         weights = MODELS[name].weight_status
         cells = [_cell(found.get(key)) for key in targets]
-        units = _units(found.get(targets[-1]))
-        lines.append(f"| `{name}` | {'random' if weights == 'yours' else weights} | {' | '.join(cells)} | {units} |")
+        cells += [_units(found.get(targets[-1]))] if npu else []
+        lines.append(f"| `{name}` | {'random' if weights == 'yours' else weights} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n\n"
 
 
@@ -152,8 +170,8 @@ def _verdict(path: Path) -> str:
     return f". `edge bisect`: {found['verdict']}{f' ({notes})' if notes else ''}"
 
 
-def _missing(names: Sequence[str]) -> str:
-    left = [f"`{name}`" for name in device_models() if name not in names]
+def _missing(names: Container[str]) -> str:
+    left = [f"`{name}`" for name in MODELS if name not in names]
     return f"\nNot tried yet: {', '.join(left)}; `make zoo-targets` adds them.\n" if left else ""
 
 
