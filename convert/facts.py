@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import nn
@@ -35,7 +36,12 @@ def facts_job(payload: Mapping[str, Any]) -> dict[str, Any]:
     drawn = bool(payload["picture"]) and not random and takes_image(model.contract)
     if drawn:
         draw(model, Path(payload["photo"]), Path(payload["picture"]))
-    return {"parameters": count_parameters(model.module), "macs": count_macs(export(model)), "drawn": drawn}
+    return {
+        "parameters": count_parameters(model.module),
+        "macs": count_macs(export(model)),
+        "contract": msgspec.to_builtins(MODELS[name].contract if random else model.contract),
+        "drawn": drawn,
+    }
 
 
 def count_parameters(module: nn.Module) -> int:

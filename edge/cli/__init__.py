@@ -37,7 +37,7 @@ COMMANDS = {
     "targets": ("edge.cli.lists:targets_command", "List the targets and what each of them needs."),
     "token": ("edge.cli.token:token_command", "Make, list and revoke the tokens of a server's clients."),
     "track": ("edge.cli.track:track_command", "Run an artifact over a video: follow a person, or steady a mask."),
-    "train": ("edge.cli.train:train_command", "Fine-tune a model's weights so that 8 bits cost less."),
+    "train": ("edge.cli.train:train_command", "Train a recipe's model, or fine-tune weights for 8 bits or ternary."),
     "verify": ("edge.cli.verify:verify_command", "Execute artifacts and compare them with the eager model."),
 }
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from convert.targets import Target, families
 from edge.cli import json_option, print_json, progress
+from edge.contract import Contract
 from edge.disk import disk_errors
 from edge.errors import MissingError, StoreError, UsageError
 from edge.jobs import Job, run_job
@@ -89,6 +91,7 @@ def _write(
         model=entry,
         parameters=facts["parameters"],
         macs=facts["macs"],
+        contract=msgspec.convert(facts["contract"], Contract),
         targets=tuple(_shown(family) for family in targets if family.takes(entry.contract)),
         reports=tuple(reports),
         picture=picture.name if facts["drawn"] else "",

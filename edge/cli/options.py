@@ -26,7 +26,7 @@ _OPTIONS = (
         "--input", "inputs", multiple=True, metavar="NAME=1x3x256x256", help="An input of your own model; repeatable."
     ),
     click.option("--contract", "contract_file", type=_PATH, help="A contract as JSON, instead of --input."),
-    click.option("--data", type=_PATH, help="A folder of pictures (or one picture) to compare on."),
+    click.option("--data", type=_PATH, help="A folder of pictures (or one picture), in place of the kit's."),
     click.option("--random-weights", is_flag=True, help="Seeded random weights where no checkpoint exists; recorded."),
 )
 

@@ -40,6 +40,7 @@ class Card:
     model: ZooModel
     parameters: int
     macs: int  # of one inference
+    contract: Contract  # as the weights complete it
     targets: tuple[CardTarget, ...]
     reports: tuple[Report, ...] = ()
     picture: str = ""
@@ -96,7 +97,7 @@ def weights(model: ZooModel) -> str:
             f"{first.version} (sha256 `{file.sha256[:16]}…`)"
         )
     if model.trained:
-        return f"trained here: `{model.trained}`"
+        return f"trained here: `{model.trained}`, which comes with the kit"
     return f"yours: {model.checkpoint_hint}"
 
 
@@ -114,7 +115,7 @@ def preprocessing(contract: Contract) -> str:
     """Say how a picture becomes the input."""
     rule = contract.preprocess
     if rule is None:
-        return "The input is no picture: what makes it is said in the documentation of the task."
+        return "The input is not a picture; [the zoo's page](../zoo.md) says what makes it."
     low, high = rule.range
     region = TASKS[contract.task].needs_region
     taken = "The turned square around a person is resized to" if region else f"A picture is {_RESIZED[rule.resize]}"
@@ -148,7 +149,7 @@ def labels(names: Sequence[str]) -> str:
     """List the labels, the first of many."""
     shown = ", ".join(names[:_LABELS_SHOWN])
     rest = len(names) - _LABELS_SHOWN
-    return f"{len(names)} labels: {shown}" + (f" and {rest} more." if rest > 0 else ".")
+    return f"{len(names)} label{'s' if len(names) > 1 else ''}: {shown}" + (f" and {rest} more." if rest > 0 else ".")
 
 
 def measured(reports: Sequence[Report]) -> list[tuple[str, list[TargetReport]]]:
@@ -161,9 +162,10 @@ def measured(reports: Sequence[Report]) -> list[tuple[str, list[TargetReport]]]:
 
 def _circumstances(report: Report) -> str:
     made = report.environment
-    weights = f"weights: {report.source.origin}" if report.source.origin else "the weights above"
+    system = made.system.partition(" ")[0]  # without the kernel's version
+    weights = f"weights: {report.source.origin}; " if report.source.origin else ""
     compared = f"compared with eager PyTorch in fp32 on {inputs(report.inputs)}"
-    return f"{made.date[:10]}, {made.device}, {made.system}, with {weights}; {compared}."
+    return f"{made.date[:10]}, {made.device}, {system}; {weights}{compared}."
 
 
 def how(row: TargetReport) -> str:

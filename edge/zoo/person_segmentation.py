@@ -39,8 +39,8 @@ def person_segmentation() -> ZooModel:
         trained="person_segmentation.safetensors",
         checkpoint_hint="the checkpoint of `edge train person-segmentation`",
         notes=(
-            "Trained for minutes on renderings and on frames of one man in one room: a start for a training on your "
-            "own pictures (`edge train person-segmentation --checkpoint … --data …`), not a rival of "
+            "Trained for minutes on renderings and on 100 frames, most of one man, all in one room: a start for a "
+            "training on your own pictures (`edge train person-segmentation --checkpoint … --data …`), not a rival of "
             "selfie-segmentation, which is better on frames that neither has seen (IoU 0.65 against 0.47; "
             "docs/training.md).",
         ),

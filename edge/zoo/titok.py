@@ -227,7 +227,7 @@ def titok_sl256_vq8k_decoder() -> ZooModel:
 
 
 _TINY_LICENCE = "Apache-2.0 (code); the weights' own"
-_TINY_HINT = "a .safetensors of both halves, trained with edge.zoo._titok_whole.build"
+_TINY_HINT = "the checkpoint.safetensors of `edge train titok-tiny`, which holds both halves"
 
 
 @model
