@@ -115,7 +115,7 @@ def preprocessing(contract: Contract) -> str:
     """Say how a picture becomes the input."""
     rule = contract.preprocess
     if rule is None:
-        return "The input is not a picture; [the zoo's page](../zoo.md) says what makes it."
+        return "The input is not a picture; docs/zoo.md says what makes it."
     low, high = rule.range
     region = TASKS[contract.task].needs_region
     taken = "The turned square around a person is resized to" if region else f"A picture is {_RESIZED[rule.resize]}"

@@ -82,9 +82,7 @@ def label_pictures(
         raise UsageError(f"{teacher} cannot label poses; blazepose-lite, -full and -heavy can")
     if not paths:
         raise InputError("there are no pictures to label")
-    from convert.prepare import DETECTOR
-
-    detector = MODELS[entry.companion or DETECTOR]
+    detector = MODELS[_detector(teacher)]
     weights = [file.sha256 for model in (entry, detector) for file in model.files]
     pipeline: PosePipeline | None = None
     found: list[tuple[Path, Path]] = []
@@ -93,7 +91,7 @@ def label_pictures(
         key = content_key("pose", _VERSION, *weights, file_digest(path))
         folder = cached_folder("labels", key)
         if folder is None:
-            pipeline = pipeline or _pipeline(teacher, detector.name)
+            pipeline = pipeline or open_teacher(teacher)
             folder = _keep(key, pipeline, read_image(path))
             progress(path.name)
         if _read(folder).score > 0:
@@ -105,11 +103,18 @@ def label_pictures(
     )
 
 
-def _pipeline(teacher: str, detector: str) -> PosePipeline:
+def _detector(teacher: str) -> str:
+    from convert.prepare import DETECTOR
+
+    return MODELS[teacher].companion or DETECTOR
+
+
+def open_teacher(teacher: str = TEACHER) -> PosePipeline:
+    """Return a landmark model of the zoo behind its detector, both in eager PyTorch."""
     from convert.load import load
     from convert.prepare import run_eager
 
-    finder, placer = load(detector), load(teacher)
+    finder, placer = load(_detector(teacher)), load(teacher)
     return PosePipeline(
         run_detector=lambda inputs: run_eager(finder, finder.contract, inputs),
         run_landmarks=lambda inputs: run_eager(placer, placer.contract, inputs),

@@ -21,6 +21,7 @@ from edge.tasks._geometry import letterbox_matrix
 from edge.tasks.segmentation import Segmentation, iou
 from edge.train.data.augment import Augmentation
 from edge.train.data.sample import Sample
+from edge.train.data.teacher import TEACHER, open_teacher
 from edge.train.recipes import Setting
 from edge.train.recipes._people import SampleStream, people, pixels_to_inputs
 from edge.train.study import Batch, Learner, Metrics, Study
@@ -82,9 +83,10 @@ def study(setting: Setting) -> Study:
         )
         found = {f"mean mask {name}": value for name, value in mask_ious(held_out, lambda i: fitted(mean, i)).items()}
         if not setting.smoke:
-            teacher = load(_REFERENCE)
+            other = load(_REFERENCE)
             found |= {f"{_REFERENCE} {name}": value
-                      for name, value in mask_ious(held_out, lambda i: _segment(teacher, i)).items()}  # fmt: skip
+                      for name, value in mask_ious(held_out, lambda i: _segment(other, i)).items()}  # fmt: skip
+            found |= teacher_ious({"rendered": data.rendered})  # the frames' masks are its own
         return found
 
     return Study(
@@ -117,6 +119,17 @@ def predict(network: nn.Module, contract: Contract, image: Image, device: torch.
     with torch.no_grad():
         mask = network(torch.from_numpy(inputs[contract.inputs[0].name]).to(device))["mask"]
     return _classes(task.decode({"mask": mask.float().cpu().numpy()}, contract, frame))
+
+
+def teacher_ious(held_out: dict[str, tuple[Sample, ...]]) -> Metrics:
+    """Return how well the teacher's masks agree with what is true."""
+    teacher = open_teacher(TEACHER)
+
+    def outline(image: Image) -> NDArray[np.bool_]:
+        pose = teacher(image)
+        return pose.mask > 0.5 if pose.found and pose.mask is not None else np.zeros(image.shape[:2], bool)
+
+    return {f"{TEACHER} {name}": value for name, value in mask_ious(held_out, outline).items()}
 
 
 def _segment(teacher: Any, image: Image) -> NDArray[np.bool_]:
