@@ -183,34 +183,45 @@ class _Anything(ModuleType):
 
 def _detectron2_heads(checkout: Path) -> Any:
     """Import the heads with the layers that they are made of, and nothing else of detectron2."""
-    for name in (
+    stand_ins(
         "fvcore", "fvcore.nn", "fvcore.nn.weight_init", "fvcore.nn.distributed", "detectron2", "detectron2.config",
         "detectron2.data", "detectron2.modeling", "detectron2.modeling.postprocessing", "detectron2.structures",
         "detectron2.utils", "detectron2.utils.registry", "detectron2.utils.comm", "detectron2.utils.env",
         "detectron2.projects", "detectron2.projects.deeplab", "detectron2.projects.deeplab.loss", "detectron2.layers",
         "panoptic_deeplab", "panoptic_deeplab.post_processing",
-    ):  # fmt: skip
-        sys.modules[name] = _Anything(name)
+    )  # fmt: skip
+    load_layers(checkout, "wrappers", "batch_norm", "blocks", "aspp")
+    projects = checkout / "projects"
+    sys.modules["detectron2.projects.deeplab"] = load_file(
+        "detectron2.projects.deeplab.semantic_seg", projects / "DeepLab" / "deeplab" / "semantic_seg.py"
+    )
+    return load_file(
+        "panoptic_deeplab.panoptic_seg", projects / "Panoptic-DeepLab" / "panoptic_deeplab" / "panoptic_seg.py"
+    )
+
+
+def load_layers(checkout: Path, *names: str) -> None:
+    """Import files of detectron2's layers, among modules that are stood in for."""
     version = tuple(int(part) for part in torch.__version__.split(".")[:2])
     environment = sys.modules["detectron2.utils.env"]
     vars(environment)["TORCH_VERSION"] = version
     vars(sys.modules["detectron2.utils"])["env"] = environment
     layers = sys.modules["detectron2.layers"]
-    for name in ("wrappers", "batch_norm", "blocks", "aspp"):
-        module = _load(f"detectron2.layers.{name}", checkout / "detectron2" / "layers" / f"{name}.py")
-        for public in ("Conv2d", "get_norm", "DepthwiseSeparableConv2d", "ASPP"):
+    for name in names:
+        module = load_file(f"detectron2.layers.{name}", checkout / "detectron2" / "layers" / f"{name}.py")
+        for public in ("Conv2d", "get_norm", "CNNBlockBase", "DepthwiseSeparableConv2d", "ASPP"):
             if hasattr(module, public) and not isinstance(getattr(module, public), _Anything):
                 setattr(layers, public, getattr(module, public))
-    projects = checkout / "projects"
-    sys.modules["detectron2.projects.deeplab"] = _load(
-        "detectron2.projects.deeplab.semantic_seg", projects / "DeepLab" / "deeplab" / "semantic_seg.py"
-    )
-    return _load(
-        "panoptic_deeplab.panoptic_seg", projects / "Panoptic-DeepLab" / "panoptic_deeplab" / "panoptic_seg.py"
-    )
 
 
-def _load(name: str, path: Path) -> ModuleType:
+def stand_ins(*names: str) -> None:
+    """Let modules be imported that are not there and not needed."""
+    for name in names:
+        sys.modules[name] = _Anything(name)
+
+
+def load_file(name: str, path: Path) -> ModuleType:
+    """Import one file under a name; raises SystemExit if it cannot be."""
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
         raise SystemExit(f"{path} cannot be imported")
