@@ -112,6 +112,7 @@ def test_files_that_contradict_themselves_say_where(folder):
 def test_segmentations_of_every_kind_and_none(folder):
     assert decode_mask(None, (40, 50), "it") is None
     assert decode_mask([], (40, 50), "it") is None
+    assert decode_mask([[1.0, 2.0], [1.0, 2.0, 3.0, 4.0]], (40, 50), "it") is None
     assert decode_mask(RUNS, (40, 50), "it").sum() == 80
     assert decode_mask([*SQUARE, [1.0, 2.0]], (40, 50), "it").sum() == decode_mask(SQUARE, (40, 50), "it").sum()
     for broken in ({"size": [40, 50]}, [["x"] * 8], {"size": [9, 9], "counts": [81]}):
@@ -135,6 +136,67 @@ def test_perfect_keypoints_have_a_precision_of_one_and_far_ones_of_zero(folder):
     assert far["AP"] == pytest.approx(0.0)
     one = keypoint_precision(path, [FoundPerson(1, landmarks(0.0), 0.9)])
     assert 0.3 < one["AP"] < 0.35  # a third of the people are found, by COCO's 101 points of recall
+
+
+def without(annotation, *keys):
+    return {key: value for key, value in annotation.items() if key not in keys}
+
+
+def test_what_a_file_leaves_out_is_filled_in_for_the_metric_and_the_reader(folder):
+    annotations = [
+        person(1, 1), person(2, 1, iscrowd=1, segmentation=RUNS, keypoints=[0] * 51, num_keypoints=0),
+        without(person(3, 2), "keypoints", "num_keypoints", "area", "iscrowd"), person(4, 2, keypoints=[]),
+        without(person(0, 3, segmentation=[[1.0, 2.0]]), "num_keypoints", "area", "iscrowd"),
+    ]  # fmt: skip
+    annotations[3]["num_keypoints"] = 0
+    path = write(folder, annotations)
+    people = read_coco_people(path, folder)
+    assert [item.id for item in people.people] == [1, 0]
+    assert people.crowd_mask(1).any()
+    assert people[1].mask is None
+    both = [FoundPerson(i, landmarks(0.0), 0.9) for i in (1, 3)]
+    assert keypoint_precision(path, both)["AP"] == pytest.approx(1.0)
+    within = FoundPerson(2, landmarks(0.0), 0.95)  # in the box of people whose keypoints nobody labelled
+    assert keypoint_precision(path, [*both, within])["AP"] == pytest.approx(1.0)
+    assert keypoint_precision(path, both[:1])["AR"] == pytest.approx(0.5)
+
+
+def test_the_class_of_people_is_the_one_of_that_name(folder):
+    annotations = [person(1, 1, category_id=7), person(2, 2, category_id=1)]
+    categories = [{"id": 1, "name": "dog"}, {"id": 7, "name": "person"}]
+    path = write(folder, annotations, categories=categories)
+    assert len(read_coco_people(path, folder)) == 1
+    assert keypoint_precision(path, [FoundPerson(1, landmarks(0.0), 0.9)])["AP"] == pytest.approx(1.0)
+    del categories[:]
+    path = write(folder, annotations[1:], categories=categories)  # without classes, people are class 1
+    assert keypoint_precision(path, [FoundPerson(2, landmarks(0.0), 0.9)])["AP"] == pytest.approx(1.0)
+
+
+def test_a_missing_area_is_the_masks_or_the_boxs(folder):
+    found = [FoundPerson(1, landmarks(1.0), 0.9)]
+
+    def precision(**changes):
+        area = {"area": changes.pop("area")} if "area" in changes else {}
+        annotation = without(person(1, 1, bbox=[5, 5, 44, 30], **changes), "area")
+        return keypoint_precision(write(folder, [annotation | area]), found)
+
+    square = decode_mask(SQUARE, (40, 50), "it").sum()
+    assert precision() == precision(area=float(square))
+    assert precision(segmentation=[]) == precision(area=44.0 * 30)
+    assert precision() != precision(segmentation=[])
+
+
+def test_the_metric_refuses_what_it_cannot_compare(folder):
+    path = write(folder, [person(1, 1)])
+    with pytest.raises(InputError, match="found in picture 9, but .*annotations.json does not list it"):
+        keypoint_precision(path, [FoundPerson(1, landmarks(0.0), 0.9), FoundPerson(9, landmarks(0.0), 0.9)])
+    with pytest.raises(InputError, match="picture 9, which is not listed"):
+        keypoint_precision(write(folder, [person(1, 9)]), [])
+    with pytest.raises(InputError, match="50 values of keypoints"):
+        keypoint_precision(write(folder, [person(1, 1, keypoints=[1.0] * 50)]), [])
+    path.write_text("{")
+    with pytest.raises(InputError, match="broken JSON"):
+        keypoint_precision(path, [])
 
 
 def panoptic(folder, segments, numbers=None, **changes):
