@@ -1,5 +1,6 @@
 """COCO's files, made here: people, crowds, missing keypoints, empty pictures, broken JSON; the metric by hand."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,11 +8,14 @@ import pytest
 
 from edge.errors import InputError
 from edge.images import write_image
+from edge.tasks import TASKS
 from edge.train.data.coco import FoundPerson, decode_mask, keypoint_precision, read_coco_people
-from edge.train.data.coco_panoptic import read_coco_panoptic
+from edge.train.data.coco_panoptic import Category, read_coco_panoptic
 from edge.train.data.keypoints import COCO, COCO_NAMES, COUNT, NAMES
+from edge.zoo import MODELS
 
 pytest.importorskip("pycocotools")
+PANOPTIC = TASKS["panoptic"]
 SQUARE = [[10.0, 10.0, 30.0, 10.0, 30.0, 30.0, 10.0, 30.0]]
 RUNS = {"size": [40, 50], "counts": [0, 80, 1920]}  # the first two columns
 
@@ -232,6 +236,73 @@ def test_panoptic_pictures_have_numbers_beyond_a_byte_and_classes(folder):
     assert not read.categories[184].isthing
 
 
+LABELS = ("background", "dog", "tree", "person")
+
+
+def annotated(folder):
+    """Two people, a tree, a crowd of people and void, ten rows each but for void; a person without any pixel."""
+    numbers = np.zeros((40, 50), np.int32)
+    numbers[:10], numbers[10:20, :25], numbers[10:20, 25:], numbers[20:30] = 70_000, 65_536, 7, (1 << 24) - 1
+    segments = [
+        {"id": 70_000, "category_id": 184}, {"id": 65_536, "category_id": 1}, {"id": 7, "category_id": 1},
+        {"id": (1 << 24) - 1, "category_id": 1, "iscrowd": 1},
+    ]  # fmt: skip
+    read = read_coco_panoptic(panoptic(folder, segments, numbers), folder, folder)
+    return read[0], read.categories
+
+
+def test_an_annotation_is_the_panoptic_tasks_reference(folder):
+    sample, categories = annotated(folder)
+    reference = sample.panoptic(categories, LABELS)
+    assert reference.ids.dtype == np.uint16
+    assert reference.ids[::10, ::30].tolist() == [[1, 1], [2, 3], [4, 4], [0, 0]]
+    assert [(s.id, s.category, s.label, s.is_thing, s.area, s.crowd) for s in reference.segments] == [
+        (1, 2, "tree", False, 500, False), (2, 3, "person", True, 250, False), (3, 3, "person", True, 250, False),
+        (4, 3, "person", True, 500, True),
+    ]  # fmt: skip
+    assert reference.unlabelled == "void"
+    assert PANOPTIC.compare(reference, reference) == 1
+    quality = PANOPTIC.quality(PANOPTIC.measure(reference, reference)[None])
+    assert (quality.pq, quality.sq, quality.rq, quality.classes) == (1, 1, 1, 2)
+    assert PANOPTIC.draw(sample.image, reference).shape == sample.image.shape
+
+
+def test_void_and_crowds_of_an_annotation_are_not_counted(folder):
+    sample, categories = annotated(folder)
+    reference = sample.panoptic(categories, LABELS)
+    found = dataclasses.replace(reference, ids=reference.ids.copy(), unlabelled="nothing")
+    found.ids[20:30], found.ids[30:] = 5, 6  # one person where the crowd is, a tree where void is
+    said = [dataclasses.replace(segment, crowd=False) for segment in reference.segments]
+    found = dataclasses.replace(
+        found, segments=(*said[:3], dataclasses.replace(said[1], id=5), dataclasses.replace(said[0], id=6))
+    )
+    assert PANOPTIC.compare(found, reference) == 1
+    found.ids[10:20, 25:] = 0  # one of two people is missed: 1 / (1 + 1/2), and the tree
+    missed = dataclasses.replace(found, segments=tuple(s for s in found.segments if s.id != 3))
+    assert PANOPTIC.compare(missed, reference) == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_the_zoos_labels_are_cocos_classes(folder):
+    sample, _ = annotated(folder)
+    categories = {1: Category(1, "person", 1), 184: Category(184, "tree-merged", 0)}
+    for name in ("kmax-deeplab-mobile", "maskconver-mobilenet", "panoptic-deeplab-mobilenet-v3-small"):
+        labels = MODELS[name].contract.labels
+        reference = sample.panoptic(categories, labels)
+        assert [labels[segment.category] for segment in reference.segments] == ["tree-merged", *["person"] * 3]
+
+
+def test_a_class_that_a_model_does_not_know_is_named(folder):
+    sample, categories = annotated(folder)
+    with pytest.raises(InputError, match="segment 70000 is of class 184 'tree', which is none of the 2 labels"):
+        sample.panoptic(categories, ("dog", "person"))
+
+
+def test_an_annotation_without_segments_is_void(folder):
+    reference = read_coco_panoptic(panoptic(folder, []), folder, folder)[0].panoptic({}, LABELS)
+    assert reference.empty
+    assert not reference.ids.any()
+
+
 def test_a_panoptic_picture_without_segments(folder):
     sample = read_coco_panoptic(panoptic(folder, []), folder, folder)[0]
     assert sample.segments == ()
@@ -244,6 +315,12 @@ def test_panoptic_files_that_contradict_themselves_say_where(folder):
         read_coco_panoptic(panoptic(folder, [], numbers), folder, folder)[0]
     with pytest.raises(InputError, match="unknown class 5"):
         read_coco_panoptic(panoptic(folder, [{"id": 9, "category_id": 5}], numbers), folder, folder)
+    twice = [{"id": 9, "category_id": 1}, {"id": 9, "category_id": 184}]
+    with pytest.raises(InputError, match="1_segments.png has two segments 9"):
+        read_coco_panoptic(panoptic(folder, twice, numbers), folder, folder)
+    for number in (-1, 0, 1 << 24):
+        with pytest.raises(InputError, match=f"segment {number} of 1_segments.png is no colour"):
+            read_coco_panoptic(panoptic(folder, [{"id": number, "category_id": 1}]), folder, folder)
     with pytest.raises(InputError, match="not listed"):
         read_coco_panoptic(panoptic(folder, [], images=[]), folder, folder)
     broken = folder / "broken.json"
