@@ -6,6 +6,7 @@ import json
 import pickle
 import pickletools
 import re
+import tarfile
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from quant.ternary import PackedError
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".pt2", ".npz")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".tar", ".bin", ".pt2", ".npz")  # .tar: what torch.save writes to x.pth.tar
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIX = "module."  # what DataParallel puts before every key
 _SAVE = "save the weights alone with torch.save(model.state_dict(), path) or as .safetensors"
@@ -38,7 +39,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a `.safetensors`, `.pt`, `.pth`, `.bin`, `.pt2` or `.npz` file by name.
+    """Read the tensors of a `.safetensors`, `.pt`, `.pth`, `.pth.tar`, `.bin`, `.pt2` or `.npz` file by name.
 
     Raises CheckpointError for a file that is missing, damaged, of another kind, or that would run code.
     """
@@ -82,6 +83,8 @@ def _check_file(path: Path) -> None:
         raise CheckpointError(f"{path}: no such checkpoint file")
     if path.stat().st_size == 0:
         raise CheckpointError(f"{path} is empty; download or save the checkpoint again")
+    if path.suffix == ".tar" and tarfile.is_tarfile(path):
+        raise CheckpointError(f"{path} is an archive of files; unpack it and pass the checkpoint that is in it")
 
 
 def _is_exported(path: Path) -> bool:
@@ -115,11 +118,26 @@ def _read_arrays(path: Path) -> dict[str, Tensor]:
         raise _damaged(path, error) from error
 
 
+class _NumpyNumber:
+    """Stand for a numpy number, or its dtype, that a training loop kept beside the weights; its value is not read."""
+
+    def __init__(self, *_: Any) -> None: ...
+
+    def __setstate__(self, _: Any) -> None: ...
+
+
+# Numpy's own functions never see what the file says: a number's state could be made to break its dtype.
+_NUMPY_NUMBERS: list[Any] = [
+    (_NumpyNumber, name) for name in ("numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+]
+
+
 def _read_pickle(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about pickle protocols; what cannot be read is an error
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_NUMPY_NUMBERS):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+\.\w+)", str(error))
         wanted = named[1] if named else _first_global(path)

@@ -69,7 +69,7 @@ def existing(path: Path) -> Path:
     """Return the path if it is a file that can be read; raises CheckpointError or InputError."""
     if path.is_file() and os.access(path, os.R_OK):
         return path
-    kind = CheckpointError if path.suffix in (".pt", ".pth", ".safetensors", ".pt2", ".npz") else InputError
+    kind = CheckpointError if path.suffix in (".pt", ".pth", ".tar", ".safetensors", ".pt2", ".npz") else InputError
     what = "is a folder" if path.is_dir() else "is not there" if not path.exists() else "cannot be read"
     raise kind(f"{path} {what}; expected a file")
 

@@ -21,7 +21,7 @@ MAX_CALIBRATION = 64
 
 _PATH = click.Path(path_type=Path)
 _OPTIONS = (
-    click.option("--checkpoint", type=_PATH, help="Weights: .safetensors, .pt, .pth, .bin, .pt2 or .npz."),
+    click.option("--checkpoint", type=_PATH, help="Weights: .safetensors, .pt, .pth, .pth.tar, .bin, .pt2 or .npz."),
     click.option(
         "--input", "inputs", multiple=True, metavar="NAME=1x3x256x256", help="An input of your own model; repeatable."
     ),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract import Contract, Resize, TensorSpec
-from edge.errors import ContractError
+from edge.errors import ContractError, InputError
 from edge.images import to_tensor, warp
 from edge.tasks import Frame, Image, Region, Tensors
 
@@ -60,17 +60,26 @@ _MATRICES = {"stretch": stretch_matrix, "letterbox": letterbox_matrix, "corner":
 _BORDERS: dict[Resize, int | None] = {"stretch": None, "letterbox": 0, "corner": 128}
 
 
+def picture_hw(image: Image) -> tuple[int, int]:
+    """Return a picture's height and width; raises InputError if it has no pixels or is not (H, W, 3)."""
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise InputError(
+            f"a picture has the shape {list(image.shape)}; expected [height, width, 3] (RGB) with a pixel at least"
+        )
+    return image.shape[0], image.shape[1]
+
+
 def prepare(image: Image, contract: Contract, region: Region | None = None) -> tuple[dict[str, NDArray[Any]], Frame]:
     """Resize the picture, or the region of it, into the contract's first input as its preprocessing says.
 
     Letterbox bars are black, what a picture in the corner leaves is grey; outside the picture a region shows its edge
     repeated, as in MediaPipe.
-    Raises ContractError without preprocessing.
+    Raises ContractError without preprocessing, InputError for a picture without pixels or of another shape.
     """
     rule = contract.preprocess
     if rule is None:
         raise ContractError(f"{contract.inputs[0].name}: a picture needs a contract with preprocess")
-    image_hw = (image.shape[0], image.shape[1])
+    image_hw = picture_hw(image)
     if region is not None:
         matrix, border = region_matrix(region, rule.size), None
     else:

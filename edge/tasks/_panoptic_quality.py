@@ -40,7 +40,7 @@ def tally(result: Panoptic, reference: Panoptic) -> NDArray[np.float64]:
 
     Where the reference's unlabelled pixels are void, they are nobody's: they do not count in a union, and a segment
     that lies in them and in crowds of its class for more than half is no miss. Crowds match nothing.
-    Raises ContractError for maps of different sizes.
+    Raises ContractError for maps of different sizes and for more than 256 classes.
     """
     shared = _shared_pixels(result, reference)
     mine, theirs = _categories(result), _categories(reference)
@@ -78,7 +78,12 @@ def quality(rows: NDArray[np.float64], categories: slice = slice(None)) -> Quali
 
 
 def _categories(panoptic: Panoptic) -> NDArray[np.intp]:
-    return np.array([segment.category for segment in panoptic.segments], np.intp)
+    categories = np.array([segment.category for segment in panoptic.segments], np.intp)
+    if len(outside := categories[(categories < 0) | (categories >= MOST_CLASSES)]):
+        raise ContractError(
+            f"a segment is of class {outside[0]}; panoptic quality counts classes 0 to {MOST_CLASSES - 1}"
+        )
+    return categories
 
 
 def _shared_pixels(result: Panoptic, reference: Panoptic) -> NDArray[np.int64]:
@@ -88,12 +93,19 @@ def _shared_pixels(result: Panoptic, reference: Panoptic) -> NDArray[np.int64]:
             f"segment maps differ in size: {list(result.ids.shape)} and {list(reference.ids.shape)} (height, width)"
         )
     high, wide = len(result.segments) + 1, len(reference.segments) + 1
-    pairs = _places(result)[result.ids] * wide + _places(reference)[reference.ids]
+    pairs = _places(result) * wide + _places(reference)
     return np.bincount(pairs.ravel(), minlength=high * wide).reshape(high, wide)
 
 
 def _places(panoptic: Panoptic) -> NDArray[np.intp]:
-    """Return the place of every possible segment number."""
-    places = np.zeros(1 << 16, np.intp)
-    places[[segment.id for segment in panoptic.segments]] = np.arange(1, len(panoptic.segments) + 1)
-    return places
+    """Return every pixel's place in `segments` from 1, 0 where it is in none of them."""
+    if panoptic.ids.dtype == np.uint16:  # as decoders number: a table of all numbers is quicker than sorting the pixels
+        numbers, pixels = np.arange(1 << 16), panoptic.ids.astype(np.intp)
+    else:  # an annotator's numbers: COCO's go to 2²⁴
+        numbers, pixels = np.unique(panoptic.ids, return_inverse=True)
+    places = np.zeros(len(numbers), np.intp)
+    for place, segment in enumerate(panoptic.segments, start=1):
+        at = np.searchsorted(numbers, segment.id)
+        if at < len(numbers) and numbers[at] == segment.id:
+            places[at] = place
+    return places[pixels].reshape(panoptic.ids.shape)

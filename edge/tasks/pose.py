@@ -23,7 +23,7 @@ from edge.tasks._detection import (
     match,
     weighted_suppression,
 )
-from edge.tasks._geometry import invert, output, planes, prepare, sigmoid, transform
+from edge.tasks._geometry import invert, output, picture_hw, planes, prepare, sigmoid, transform
 from edge.tasks._landmarks import LANDMARK_NAMES, Pose, nobody, pixel_error, pose_oks, refine_on_heatmap
 from edge.tasks._settings import number
 from edge.tasks._skeleton import draw_detections, draw_pose
@@ -108,7 +108,7 @@ class PoseLandmarks(MeanOverPictures):
         self, image: Image, contract: Contract, region: Region | None = None
     ) -> tuple[dict[str, NDArray[Any]], Frame]:
         """Cut the turned square out of the picture; without a region, the square around the whole picture."""
-        height, width = image.shape[:2]
+        height, width = picture_hw(image)
         return prepare(image, contract, region or Region(width / 2, height / 2, float(max(height, width))))
 
     def decode(self, outputs: Tensors, contract: Contract, frame: Frame) -> Pose:

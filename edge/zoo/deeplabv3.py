@@ -101,7 +101,7 @@ def deeplabv3_plus_mobilenet_v2() -> ZooModel:
         contract=voc_segmentation(513),
         licence="MIT",
         network=_plus_network,
-        checkpoint_hint="the mobilenet file that github.com/jfzhang95/pytorch-deeplab-xception links, as .pth",
+        checkpoint_hint="the mobilenet file that github.com/jfzhang95/pytorch-deeplab-xception links, .pth.tar",
         unused_keys=("backbone.low_level_features.", "backbone.high_level_features."),
     )
 

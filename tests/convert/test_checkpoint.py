@@ -6,8 +6,10 @@ import os
 import pathlib
 import pickle
 import re
+import tarfile
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -46,7 +48,7 @@ def tiny():
     return Tiny().eval()
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".safetensors", ".pt2"])
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".pth.tar", ".bin", ".safetensors", ".pt2"])
 def test_reads_every_kind(tmp_path, tiny, suffix):
     path = tmp_path / f"weights{suffix}"
     if suffix == ".safetensors":
@@ -72,10 +74,44 @@ def test_takes_off_wrappers_and_says_so(tmp_path, tiny, wrapper):
     assert opened.unwrapped == (wrapper, "module.")
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("number", [np.float64(0.7), np.float32(0.7), np.int64(7), np.bool_(True), np.dtype("f4")])
+def test_numpy_numbers_beside_the_weights_are_passed_over(tmp_path, tiny, number, zipped):
+    run = {"epoch": 5, "state_dict": tiny.state_dict(), "best_pred": number}
+    torch.save(run, tmp_path / "checkpoint.pth.tar", _use_new_zipfile_serialization=zipped)
+    assert same(read_checkpoint(tmp_path / "checkpoint.pth.tar"), tiny)
+
+
+def test_a_number_of_an_older_numpy_is_passed_over(tmp_path, tiny):
+    path = tmp_path / "checkpoint.pth.tar"
+    torch.save({"state_dict": tiny.state_dict(), "best": np.float64(1)}, path, _use_new_zipfile_serialization=False)
+    old = path.read_bytes().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+    assert len(old) == path.stat().st_size - 1
+    path.write_bytes(old)
+    assert same(read_checkpoint(path), tiny)
+
+
+def test_an_archive_of_files_is_to_be_unpacked(tmp_path, tiny):
+    torch.save(tiny.state_dict(), tmp_path / "weights.pth")
+    with tarfile.open(tmp_path / "weights.pth.tar", "w:gz") as archive:
+        archive.add(tmp_path / "weights.pth", "weights.pth")
+    with pytest.raises(CheckpointError, match="unpack it and pass the checkpoint"):
+        read_checkpoint(tmp_path / "weights.pth.tar")
+
+
+def test_reading_a_checkpoint_allows_nobody_else_anything(tmp_path, tiny):
+    torch.save(tiny.state_dict(), tmp_path / "weights.pth")
+    before = torch.serialization.get_safe_globals()
+    read_checkpoint(tmp_path / "weights.pth")
+    assert torch.serialization.get_safe_globals() == before
+
+
 @pytest.mark.parametrize(
     ("save", "wanted"),
     [
         (lambda path: torch.save({"a": Bomb()}, path), "system"),
+        (lambda path: torch.save({"best": np.float64(1), "a": Bomb()}, path), "system"),
+        (lambda path: torch.save({"best": np.zeros(2)}, path), "_reconstruct"),
         (lambda path: torch.save(Tiny(), path), "Tiny"),
         (lambda path: path.write_bytes(pickle.dumps(Bomb())), "system"),
         (lambda path: path.write_bytes(pickle.dumps(Bomb(), protocol=0)), "system"),

@@ -44,10 +44,15 @@ class Annotation(msgspec.Struct, frozen=True):
     category_id: int
     bbox: tuple[float, float, float, float]
     segmentation: Any = None
-    area: float = 0.0
+    area: float | None = None
     iscrowd: int = 0
     keypoints: list[float] = []
-    num_keypoints: int = 0
+    num_keypoints: int | None = None
+
+    @property
+    def labelled(self) -> int:
+        """Return how many keypoints are labelled, visible or not."""
+        return sum(state > 0 for state in self.keypoints[2::3])
 
 
 class _Category(msgspec.Struct, frozen=True):
@@ -115,25 +120,31 @@ def read_coco_people(annotations: Path, folder: Path) -> CocoPeople:
 
     Raises InputError for a file that is missing, broken, not of this format, or that contradicts itself.
     """
-    read = _decode(annotations)
-    pictures = {picture.id: picture for picture in read.images}
-    persons = {category.id for category in read.categories if category.name == "person"} or {1}
+    pictures, persons = _read_persons(annotations)
     people: list[Annotation] = []
     crowds: dict[int, list[Annotation]] = {}
-    for item in read.annotations:
-        if item.category_id not in persons:
-            continue
-        if item.image_id not in pictures:
-            raise InputError(f"{annotations}: annotation {item.id} is of picture {item.image_id}, which is not listed")
+    for item in persons:
         if item.iscrowd:
             crowds.setdefault(item.image_id, []).append(item)
-        elif item.keypoints and len(item.keypoints) != _VALUES:
-            raise InputError(
-                f"{annotations}: annotation {item.id} has {len(item.keypoints)} values of keypoints, not {_VALUES}"
-            )
-        elif any(state > 0 for state in item.keypoints[2::3]):
+        elif item.labelled:
             people.append(item)
     return CocoPeople(folder, pictures, tuple(people), {key: tuple(found) for key, found in crowds.items()})
+
+
+def _read_persons(path: Path) -> tuple[dict[int, Picture], tuple[Annotation, ...]]:
+    """Return the pictures by number and all annotations of persons, crowds too; raises InputError."""
+    read = _decode(path)
+    pictures = {picture.id: picture for picture in read.images}
+    categories = {category.id for category in read.categories if category.name == "person"} or {1}
+    persons = tuple(item for item in read.annotations if item.category_id in categories)
+    for item in persons:
+        if item.image_id not in pictures:
+            raise InputError(f"{path}: annotation {item.id} is of picture {item.image_id}, which is not listed")
+        if item.keypoints and len(item.keypoints) != _VALUES:
+            raise InputError(
+                f"{path}: annotation {item.id} has {len(item.keypoints)} values of keypoints, not {_VALUES}"
+            )
+    return pictures, persons
 
 
 def _decode(path: Path) -> _File:
@@ -148,7 +159,10 @@ def _decode(path: Path) -> _File:
 
 
 def decode_mask(segmentation: Any, size_hw: tuple[int, int], what: str) -> Array | None:
-    """Return the mask (H, W) in 0…1 of polygons or run lengths, None for none; raises InputError otherwise."""
+    """Return the mask (H, W) in 0…1 of polygons or run lengths, None for none; raises InputError otherwise.
+
+    A polygon of fewer than three points has no area: it is none.
+    """
     if not segmentation:
         return None
     masks = _pycocotools().mask
@@ -158,9 +172,10 @@ def decode_mask(segmentation: Any, size_hw: tuple[int, int], what: str) -> Array
             counts = segmentation["counts"]
             runs = masks.frPyObjects(segmentation, height, width) if isinstance(counts, list) else segmentation
         else:
-            runs = masks.merge(
-                masks.frPyObjects([polygon for polygon in segmentation if len(polygon) >= 6], height, width)
-            )
+            polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
+            if not polygons:
+                return None
+            runs = masks.merge(masks.frPyObjects(polygons, height, width))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # numpy 2's, about how pycocotools makes an array
             decoded = masks.decode(runs)
@@ -186,16 +201,25 @@ _METRICS = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75",
 def keypoint_precision(annotations: Path, found: Sequence[FoundPerson]) -> dict[str, float]:
     """Return COCO's ten metrics of keypoints by name, AP first; −1 where no annotated person is of that size.
 
-    Raises InputError if the annotations cannot be read.
+    Crowds and people without a labelled keypoint are neither found nor missed. Where the file has no `num_keypoints`
+    they are counted, where it has no `area` it is the mask's, else the box's.
+    Raises InputError if the annotations cannot be read, or if somebody is found in a picture that they do not list.
     """
-    _decode(annotations)
+    pictures, persons = _read_persons(annotations)
+    if unknown := sorted({item.image_id for item in found} - pictures.keys()):
+        raise InputError(
+            f"somebody is found in picture {unknown[0]}, but {annotations} does not list it; "
+            "measure in the pictures of that file"
+        )
     tools = _pycocotools()
     results = [
         {"image_id": item.image_id, "category_id": 1, "score": item.score, "keypoints": _triplets(item.keypoints)}
         for item in found
     ]
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = tools.coco.COCO(str(annotations))
+        truth = tools.coco.COCO()
+        truth.dataset = _dataset(pictures, persons)
+        truth.createIndex()
         if not results:
             return {name: 0.0 for name in _METRICS}
         evaluation = tools.cocoeval.COCOeval(truth, truth.loadRes(results), "keypoints")
@@ -204,6 +228,32 @@ def keypoint_precision(annotations: Path, found: Sequence[FoundPerson]) -> dict[
         evaluation.accumulate()
         evaluation.summarize()
     return dict(zip(_METRICS, (float(value) for value in evaluation.stats), strict=True))
+
+
+def _dataset(pictures: dict[int, Picture], persons: Sequence[Annotation]) -> dict[str, Any]:
+    """Return the annotations as pycocotools needs them: every key there, one class, numbers from 1 (0 is no match)."""
+    annotations = [
+        {
+            "id": number,
+            "image_id": item.image_id,
+            "category_id": 1,
+            "bbox": list(item.bbox),
+            "area": _area(item, pictures[item.image_id]),
+            "iscrowd": item.iscrowd,
+            "keypoints": item.keypoints,
+            "num_keypoints": item.labelled if item.num_keypoints is None else item.num_keypoints,
+        }
+        for number, item in enumerate(persons, start=1)
+    ]
+    images = [msgspec.to_builtins(picture) for picture in pictures.values()]
+    return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
+
+
+def _area(item: Annotation, picture: Picture) -> float:
+    if item.area is not None:
+        return item.area
+    mask = decode_mask(item.segmentation, (picture.height, picture.width), f"annotation {item.id}")
+    return item.bbox[2] * item.bbox[3] if mask is None else float(mask.sum())
 
 
 def _triplets(points: Array) -> list[float]:

@@ -5,6 +5,7 @@ Format: cocodataset.org, panoptic segmentation; a pixel's number is R + 256 · G
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 
 from edge.errors import InputError
 from edge.images import read_image
+from edge.tasks import panoptic as task
 from edge.train.data.coco import Picture
 
 Array = NDArray[Any]
+_MOST_SEGMENTS = 0xFFFF  # of one picture: `Panoptic` numbers in 16 bits
+_MOST_COLOURS = 1 << 24
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -64,6 +68,36 @@ class PanopticSample:
             if not segment.iscrowd:
                 found[self.numbers == segment.id] = segment.category_id
         return found
+
+    def panoptic(self, categories: Mapping[int, Category], labels: Sequence[str]) -> task.Panoptic:
+        """Return the annotation as the panoptic task's reference, of the classes that a model calls `labels`.
+
+        Segments are numbered from 1 in their order, classes are the labels of the same name; crowds stay crowds, and
+        pixels of no segment are void. Raises InputError for a class that is no label, and above 65535 segments.
+        """
+        if len(self.segments) > _MOST_SEGMENTS:
+            raise InputError(f"a picture has {len(self.segments)} segments; at most {_MOST_SEGMENTS} can be numbered")
+        places = {label: place for place, label in enumerate(labels)}
+        ids = self._renumbered()
+        areas = np.bincount(ids.ravel(), minlength=len(self.segments) + 1)
+        found = []
+        for number, segment in enumerate(self.segments, start=1):
+            category = categories[segment.category_id]
+            if category.name not in places:
+                raise InputError(
+                    f"segment {segment.id} is of class {category.id} {category.name!r}, which is none of the "
+                    f"{len(labels)} labels; give the labels of a model that knows the annotation's classes"
+                )
+            place, is_thing, crowd = places[category.name], bool(category.isthing), bool(segment.iscrowd)
+            found.append(task.Segment(number, place, category.name, is_thing, 1.0, int(areas[number]), crowd))
+        return task.Panoptic(ids, tuple(found), unlabelled="void")
+
+    def _renumbered(self) -> NDArray[np.uint16]:
+        """Return every pixel's place in `segments` from 1, 0 for none."""
+        numbers = np.array([0, *(segment.id for segment in self.segments)])
+        order = np.argsort(numbers)
+        at = np.searchsorted(numbers[order], self.numbers).clip(max=len(order) - 1)
+        return np.where(numbers[order][at] == self.numbers, order[at], 0).astype(np.uint16)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +146,15 @@ def read_coco_panoptic(annotations: Path, masks: Path, folder: Path) -> CocoPano
     for item in read.annotations:
         if item.image_id not in pictures:
             raise InputError(f"{annotations}: {item.file_name} is of picture {item.image_id}, which is not listed")
+        numbers: set[int] = set()
         for segment in item.segments_info:
+            if not 0 < segment.id < _MOST_COLOURS:
+                raise InputError(
+                    f"{annotations}: segment {segment.id} of {item.file_name} is no colour above 0 of a PNG"
+                )
+            if segment.id in numbers:
+                raise InputError(f"{annotations}: {item.file_name} has two segments {segment.id}")
+            numbers.add(segment.id)
             if segment.category_id not in categories:
                 raise InputError(f"{annotations}: segment {segment.id} is of an unknown class {segment.category_id}")
     entries = tuple((pictures[item.image_id], item) for item in read.annotations)

@@ -177,6 +177,35 @@ def test_quality_with_void_and_crowds_is_panopticapis():
     assert TASK.total(rows) == TASK.quality(rows).pq
 
 
+def renumbered(panoptic, numbers):
+    table = np.array([0, *numbers])
+    segments = [dataclasses.replace(segment, id=int(table[segment.id])) for segment in panoptic.segments]
+    return dataclasses.replace(panoptic, ids=table[panoptic.ids], segments=tuple(segments))
+
+
+@pytest.mark.parametrize("numbers", [(70_000, 5, (1 << 24) - 1, 65_536, 3, 9, 8, 1 << 40, 12), tuple(range(9, 0, -1))])
+def test_quality_does_not_depend_on_the_segments_numbers(numbers):
+    for seed in range(3):
+        result, reference = annotated_pair(seed)
+        expected = TASK.measure(result, reference)
+        assert np.array_equal(TASK.measure(renumbered(result, numbers), renumbered(reference, numbers)), expected)
+        assert np.array_equal(TASK.measure(result, renumbered(reference, numbers)), expected)
+
+
+def test_a_segment_that_16_bits_cannot_hold_has_no_pixel():
+    far = dataclasses.replace(segments([[1, 1]], 0).segments[0], id=70_000)
+    one = segments([[1, 1]], 0)
+    assert TASK.compare(dataclasses.replace(one, segments=(*one.segments, far)), one) == pytest.approx(1 / 1.5)
+
+
+@pytest.mark.parametrize("category", [-1, 256])
+def test_a_class_beyond_the_tables_is_refused(category):
+    one = segments([[1, 1]], 0)
+    other = dataclasses.replace(one, segments=(dataclasses.replace(one.segments[0], category=category),))
+    with pytest.raises(ContractError, match=f"of class {category}; panoptic quality counts classes 0 to 255"):
+        TASK.compare(other, one)
+
+
 def test_void_and_crowds_by_hand():
     plain = segments([[1, 1, 1, 1, 0, 0, 0, 2, 2, 2]], 0, 0)
     annotation = Panoptic(

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from filled import fill, picture
@@ -134,8 +135,10 @@ def test_a_checkpoint_of_deeplab_plus_loads_without_the_second_names(tmp_path):
             index = int(key.split(".")[2])
             half = "low" if index < 4 else "high"
             doubled[key.replace("features", f"{half}_level_features", 1)] = tensor
-    torch.save({"state_dict": doubled, "epoch": 5, "best_pred": 0.7}, tmp_path / "deeplab.pth")
-    model = load("deeplabv3-plus-mobilenet-v2", tmp_path / "deeplab.pth")
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1, momentum=0.9).state_dict()
+    run = {"epoch": 5, "state_dict": doubled, "optimizer": optimizer, "best_pred": np.float64(0.7)}
+    torch.save(run, tmp_path / "checkpoint.pth.tar")
+    model = load("deeplabv3-plus-mobilenet-v2", tmp_path / "checkpoint.pth.tar")
     assert all(torch.equal(tensor, state[key]) for key, tensor in model.module.state_dict().items())
     assert "without backbone.low_level_features., backbone.high_level_features." in model.source.origin
 
