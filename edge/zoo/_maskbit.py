@@ -112,7 +112,8 @@ class MaskBitDecoder(nn.Module):
         self._bits, self._grid = bits, grid
 
     def forward(self, tokens: Tensor) -> dict[str, Tensor]:
-        places = torch.arange(self._bits, dtype=tokens.dtype, device=tokens.device)
-        bits = (tokens[:, None] >> places[:, None]) & 1
+        # Divided, not shifted: no runtime's converter has a shift to the right by a tensor.
+        places = torch.tensor([1 << place for place in range(self._bits)], dtype=tokens.dtype, device=tokens.device)
+        bits = torch.div(tokens[:, None], places[:, None], rounding_mode="floor") % 2
         signs = bits.to(self.decoder.conv_in.weight.dtype) * 2 - 1
         return {"image": self.decoder(signs.reshape(-1, self._bits, self._grid, self._grid)).clamp(0.0, 1.0)}
