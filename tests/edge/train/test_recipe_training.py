@@ -23,12 +23,16 @@ from edge.train.machine import Machine
 from edge.train.plan import Plan, RecipeReport, planned_rate
 from edge.train.recipe import CHECKPOINT, RECORD
 from edge.train.rounds import Bar
-from edge.train.state import STATE
+from edge.train.state import STATE, UNFINISHED
 from edge.train.steps import step_seed
 
 
 class Killed(Exception):
     """Stand for a kill."""
+
+
+def killed(_):
+    raise Killed
 
 
 def killed_after(steps):
@@ -85,6 +89,21 @@ def test_a_broken_off_training_goes_on_to_the_same_weights(tmp_path, broken_off)
     ]
     assert curves[0] == curves[1]
     assert train(tmp_path / "parts", resume=True).checkpoint_sha256 == whole.checkpoint_sha256  # nothing left to do
+
+
+def test_a_kill_in_the_first_write_leaves_a_folder_to_start_in(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("edge.train.state.os.fsync", killed)
+        with pytest.raises(Killed):
+            train(out)
+    assert {path.name for path in out.iterdir()} <= {".lock", UNFINISHED}
+    assert (out / UNFINISHED).is_file()
+    with pytest.raises(UsageError, match="holds no training to resume .* leave --resume out"):
+        train(out, resume=True)
+    train(out)
+    assert (out / CHECKPOINT).is_file()
+    assert not (out / UNFINISHED).exists()
 
 
 def test_what_a_resumed_training_must_have_in_common(tmp_path):
