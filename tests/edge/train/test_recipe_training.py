@@ -23,6 +23,7 @@ from edge.train.machine import Machine
 from edge.train.plan import Plan, RecipeReport, planned_rate
 from edge.train.recipe import CHECKPOINT, RECORD
 from edge.train.rounds import Bar
+from edge.train.snapshots import Identity, read_snapshot
 from edge.train.state import STATE, UNFINISHED
 from edge.train.steps import step_seed
 
@@ -118,6 +119,9 @@ def test_what_a_resumed_training_must_have_in_common(tmp_path):
         train(out, recipe=tiny(name="other"), resume=True)
     with pytest.raises(UsageError, match="in 32-true, not bf16-mixed"):
         train(out, machine=Machine(accelerator="cpu", precision="bf16-mixed"), resume=True)
+    mine = msgspec.json.decode(torch.load(out / STATE, weights_only=True)["identity"], type=Identity)
+    with pytest.raises(UsageError, match="with --devices 1, not 2; choose another --out"):
+        read_snapshot(out, msgspec.structs.replace(mine, processes=2))
     with pytest.raises(UsageError, match="holds no training to resume"):
         train(tmp_path / "new", resume=True)
     (out / STATE).write_bytes((out / STATE).read_bytes()[:500])
@@ -190,6 +194,16 @@ def test_two_processes_share_a_batch(tmp_path):
     report = msgspec.json.decode((tmp_path / "out" / RECORD).read_bytes(), type=RecipeReport)
     assert report.processes == 2
     assert [point.step for point in report.curve] == list(range(6, 61, 6))
+
+
+@pytest.mark.slow
+def test_two_processes_do_not_go_on_with_what_one_began(tmp_path):
+    with pytest.raises(Killed):
+        train(tmp_path / "out", plan=msgspec.structs.replace(PLAN, steps=60), bar=killed_after(1))
+    process = child(tmp_path / "out", "--two", "--resume")
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode != 0
+    assert b"with --devices 1, not 2; choose another --out" in errors
 
 
 def test_a_plan_s_learning_rate_rises_and_falls():
