@@ -169,7 +169,6 @@ def child(out, *options):
 def test_a_killed_process_goes_on_to_the_same_weights(tmp_path):
     """A real `kill -9` in mid-training."""
     whole, parts = child(tmp_path / "whole"), child(tmp_path / "parts", "--slow")
-    assert whole.wait() == 0, whole.stderr.read()
     deadline = time.monotonic() + 120
     while not (rows := read_curves(tmp_path / "parts")) or rows[-1][0] < 20:
         assert parts.poll() is None, parts.stderr.read()
@@ -177,6 +176,7 @@ def test_a_killed_process_goes_on_to_the_same_weights(tmp_path):
         time.sleep(0.01)
     parts.send_signal(signal.SIGKILL)
     parts.communicate()
+    assert whole.wait() == 0, whole.stderr.read()
     assert not (tmp_path / "parts" / CHECKPOINT).exists()
     resumed = child(tmp_path / "parts", "--resume")
     _, errors = resumed.communicate()
