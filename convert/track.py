@@ -19,12 +19,13 @@ from edge.errors import UsageError
 from edge.jobs import progressing
 from edge.runtimes import Session, open_session
 from edge.tasks import TASKS, Image, Prediction, Region
+from edge.tasks.keypoints import People, follows_person
 from edge.tasks.pose import Pose, find_person
 from edge.tasks.segmentation import decoder_of
-from edge.tasks.tracking import MaskSmoother, PoseTracker, pose_smoother
+from edge.tasks.tracking import MaskSmoother, PersonTracker, PoseTracker, keypoint_smoother, pose_smoother
 from edge.video import Video, VideoFrame, frame_writer, open_video
 
-FOLLOWED = ("pose-landmarks", "segmentation")
+FOLLOWED = ("pose-landmarks", "keypoints", "segmentation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,13 @@ def looker(artifact: Artifact, session: Session, detector: Artifact | None, *, s
     contract = manifest_contract(artifact.manifest)
     if contract.task == "pose-landmarks":
         return _pose_looker(contract, session, _finder(artifact, detector), smooth=smooth)
+    if contract.task == "keypoints":
+        return _people_looker(contract, session, smooth=smooth)
     if contract.task == "segmentation":
         return _mask_looker(contract, session, smooth=smooth)
     raise UsageError(
-        f"{artifact.manifest.model} is for {contract.task}; a video is followed with models for {' or '.join(FOLLOWED)}"
+        f"{artifact.manifest.model} is for {contract.task}; a video is followed with models for one of "
+        + ", ".join(FOLLOWED)
     )
 
 
@@ -86,6 +90,26 @@ def _pose_looker(contract: Contract, session: Session, find: Callable[[Image], R
     def look(frame: VideoFrame) -> Seen:
         seen = tracker.look(frame.image, frame.time_ns)
         return Seen(seen.pose, {"detector_ran": seen.detected})
+
+    return look
+
+
+def _people_looker(contract: Contract, session: Session, *, smooth: bool) -> Look:
+    task = TASKS[contract.task]
+
+    def place(image: Image, region: Region | None) -> People:
+        inputs, frame = task.prepare(image, contract, region)
+        people = task.decode(session.run(inputs), contract, frame)
+        assert isinstance(people, People)
+        return people
+
+    if not follows_person(contract):  # several people, of whom nothing says who was who in the last frame
+        return lambda frame: Seen(place(frame.image, None), {})
+    tracker = PersonTracker(place, keypoint_smoother() if smooth else None)
+
+    def look(frame: VideoFrame) -> Seen:
+        whole = tracker.region is None
+        return Seen(tracker.look(frame.image, frame.time_ns), {"whole_picture": whole})
 
     return look
 

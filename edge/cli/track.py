@@ -27,9 +27,7 @@ _PATH = click.Path(path_type=Path)
     "--fps", type=float, help="Frames a second of a folder, or of a file that does not say it.  [default: 30]"
 )
 @click.option("--frames", type=click.IntRange(1), help="Stop after so many frames.")
-@click.option(
-    "--raw", is_flag=True, help="Neither smooth landmarks nor blend masks: what the model says of each frame."
-)
+@click.option("--raw", is_flag=True, help="Neither smooth points nor blend masks: what the model says of each frame.")
 @json_option
 def track_command(
     artifact: Path,
@@ -45,8 +43,9 @@ def track_command(
     """Run ARTIFACT over VIDEO, a file or a folder of pictures in name order.
 
     Landmarks: the detector finds a person, who is then followed from frame to frame by the landmarks themselves, and
-    smoothed by One-Euro filters; it runs again when the person is lost. Masks of one class: blended with the last
-    frame's where the model is unsure.
+    smoothed by One-Euro filters; it runs again when the person is lost. Keypoints of one person (MoveNet): the same
+    without a detector; the whole frame is looked at when the person is lost. Masks of one class: blended with the last
+    frame's where the model is unsure. Other models for keypoints and segmentation run frame by frame.
     """
     found = read_manifest(artifact)
     finding = read_manifest(detector) if detector else None

@@ -18,7 +18,7 @@ from edge.tasks._personlab import Fields, Instances, Rule, decode, edge_count, f
 from edge.tasks._settings import number
 from edge.tasks._skeleton import draw_people
 
-__all__ = ["KEYPOINT_NAMES", "People", "Person", "personlab", "personlab_fields"]
+__all__ = ["KEYPOINT_NAMES", "People", "Person", "follows_person", "personlab", "personlab_fields"]
 
 _COUNT = len(KEYPOINT_NAMES)
 
@@ -62,6 +62,11 @@ class KeypointTask(MeanOverPictures):
     def draw(self, image: Image, result: People) -> Image:
         """Return the picture with everybody's skeleton."""
         return draw_people(image, result)
+
+
+def follows_person(contract: Contract) -> bool:
+    """Return whether the results say where to look for the person in the next picture."""
+    return contract.postprocess is not None and contract.postprocess.decoder == "movenet"
 
 
 def personlab_fields(outputs: Tensors, contract: Contract) -> Fields:

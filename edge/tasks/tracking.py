@@ -18,6 +18,7 @@ from edge.errors import InputError
 from edge.smoothing import LandmarkSmoother
 from edge.tasks import Image, Region
 from edge.tasks._landmarks import LANDMARK_NAMES, Pose, nobody
+from edge.tasks._people import KEYPOINT_NAMES, SEEN, People
 from edge.tasks._tracking import RegionTracker
 
 MASK_RATIO = 0.7  # of the last mask where the model is least sure, as in MediaPipe's pose graphs
@@ -69,9 +70,44 @@ class PoseTracker:
         return dataclasses.replace(pose, points=points)
 
 
+class PersonTracker:
+    """Follow the one person of a keypoint model: `place` looks into a region, or at the whole picture for None.
+
+    Each result says where to look in the next picture; nobody there, or nothing said, and the whole picture is looked
+    at. Without a `smoother` keypoints stay as the model gives them.
+    """
+
+    def __init__(
+        self, place: Callable[[Image, Region | None], People], smoother: LandmarkSmoother | None = None
+    ) -> None:
+        self._place, self._smoother = place, smoother
+        self.region: Region | None = None
+
+    def look(self, image: Image, time_ns: int) -> People:
+        """Return the person in the next frame, or nobody."""
+        raw = self._place(image, self.region)
+        self.region = raw.next_region
+        if self._smoother is None:
+            return raw
+        if not raw.found:
+            self._smoother.reset()
+            return raw
+        # The square around a person is left out when it would be as large as the picture.
+        scale = float(max(image.shape[:2])) if raw.next_region is None else raw.next_region.side
+        person = raw.items[0]
+        points = np.pad(person.keypoints, ((0, 0), (0, 1)))  # no depth
+        smooth = self._smoother.smooth(points, person.scores, time_ns, scale=scale)[:, :2]
+        return dataclasses.replace(raw, items=(dataclasses.replace(person, keypoints=smooth),))
+
+
 def pose_smoother() -> LandmarkSmoother:
     """Return the filter of a pose's landmarks with the apps' settings."""
     return LandmarkSmoother(len(LANDMARK_NAMES))
+
+
+def keypoint_smoother() -> LandmarkSmoother:
+    """Return the same filter for a person's keypoints, of which the sure ones are smoothed."""
+    return LandmarkSmoother(len(KEYPOINT_NAMES), least_visible=SEEN)
 
 
 class MaskSmoother:

@@ -14,7 +14,7 @@ import torch
 
 from edge.errors import MissingError, UsageError
 from edge.output import exclusive
-from edge.train.state import STATE
+from edge.train.state import STATE, UNFINISHED
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -73,7 +73,7 @@ def training_folder(out: Path, resume: bool, *, first: bool) -> Iterator[None]:
         raise UsageError(f"{out} is a file; choose another --out")
     if resume and not (out / STATE).is_file():
         raise UsageError(f"{out} holds no training to resume ({STATE} is not there); leave --resume out")
-    if not resume and out.is_dir() and any(path.name != ".lock" for path in out.iterdir()):
+    if not resume and out.is_dir() and {path.name for path in out.iterdir()} - {".lock", UNFINISHED}:
         raise UsageError(f"{out} exists; go on with --resume, or choose another --out")
     with exclusive(out):
         yield

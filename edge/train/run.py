@@ -94,9 +94,9 @@ def _train(
     distances = _distances(fabric, pair, features, program, album)
     start = _start(out, identity, pair, distances, resume=resume)
     if fabric.is_global_zero:
-        cut_losses(out, start.step)
         if not start.step:
-            write_state(out, identity, start)
+            write_state(out, identity, start)  # first of all: a folder without a state holds nothing else
+        cut_losses(out, start.step)
     say(f"train    {model.name}: step {start.step} of {recipe.steps}, simulated {recipe.precision} loss "
         f"{_mean(start.before):.5f}")  # fmt: skip
     training = Training(fabric, distances, album, identity, out, keep_every, bar, say)

@@ -77,7 +77,7 @@ def read_snapshot(folder: Path, identity: Identity) -> Snapshot:
 def _differences(found: Identity, wanted: Identity) -> list[str]:
     texts = {
         "recipe": "of the recipe {}, not {}", "torch": "made by torch {}, not {}", "precision": "in {}, not {}",
-        "processes": "on {} devices, not {}", "weights": "it started from other weights", "data": "on other data",
+        "processes": "with --devices {}, not {}", "weights": "it started from other weights", "data": "on other data",
     }  # fmt: skip
     parts = [
         text.format(getattr(found, name), getattr(wanted, name))

@@ -17,6 +17,7 @@ from edge.errors import UsageError
 from edge.train.recipe import CHECKPOINT, LOSSES, TrainingRecipe
 
 STATE = "state.pt"
+UNFINISHED = f".{STATE}.part"  # what a kill while a state is written leaves
 _FORMAT = 2
 
 
@@ -57,7 +58,7 @@ def write_state(folder: Path, identity: Identity, state: State) -> None:
 
 def replace_state(folder: Path, content: Mapping[str, Any]) -> None:
     """Write a folder's state to a temporary name and rename it."""
-    temporary = folder / f".{STATE}.part"
+    temporary = folder / UNFINISHED
     with disk_errors(folder, "choose another --out"):
         with temporary.open("wb") as stream:
             torch.save(dict(content), stream)

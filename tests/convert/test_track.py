@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from embed_artifacts import make_artifact
 
+from bench.personlab_scenes import crowd, planes
 from convert.load import load
 from convert.prepare import run_eager
 from convert.track import looker, track_job
 from edge.errors import UsageError
 from edge.images import read_image, warp, write_image
+from edge.tasks import TASKS
 from edge.tasks._geometry import invert, transform
 from edge.video import VideoFrame
 
@@ -118,6 +120,73 @@ def test_a_person_is_followed_lost_and_found(eager, film, tmp_path):
     assert spread.max() < 30
 
 
+SHIFTED_HW, SMALL = (360, 480), 0.4  # of the copies, and of the photograph in them
+AWAY = (6, 7)  # copies without the person
+
+
+def shift(number):
+    return np.array([96.0 + 5 * number, SHIFTED_HW[0] - 512 * SMALL])
+
+
+@pytest.fixture(scope="module")
+def shifted(photos):
+    """Return copies of the photograph, small, each 5 pixels further to the right."""
+    photo = read_image(photos[0])
+    background = np.tile(np.linspace(90, 140, SHIFTED_HW[1]).astype(np.uint8)[None, :, None], (SHIFTED_HW[0], 1, 3))
+    copies = []
+    for number in range(11):
+        to_photo = np.column_stack([np.eye(2) / SMALL, -shift(number) / SMALL])
+        moved = warp(photo, to_photo, SHIFTED_HW, border=0)
+        inside = warp(np.full_like(photo, 255), to_photo, SHIFTED_HW, border=0) == 255
+        copies.append(background if number in AWAY else np.where(inside, moved, background))
+    return copies
+
+
+def keypoints_of(task, session, image):
+    contract = session.model.contract
+    inputs, frame = task.prepare(image, contract)
+    return task.decode(session.run(inputs), contract, frame).items[0].keypoints
+
+
+@pytest.mark.slow
+def test_movenets_person_is_followed_lost_and_found(eager, photos, shifted, tmp_path):
+    artifact = eager("movenet-lightning")
+    summary, lines = job(artifact, write_film(tmp_path / "film", shifted), tmp_path)
+    assert [line["frame"] for line in lines if line["whole_picture"]] == [0, 7, 8]
+    assert [line["frame"] for line in lines if not line["people"]] == list(AWAY)
+    assert (summary["frames"], summary["found"], summary["detector_ran"]) == (11, 9, 0)
+    assert len(list((tmp_path / "drawn").iterdir())) == 11
+    session, task = eager.sessions["movenet-lightning"], TASKS["keypoints"]
+    truth = keypoints_of(task, session, read_image(photos[0])) * SMALL
+    head, shoulders, errors = [0, 1, 2], [5, 6], []
+    for line in lines:
+        if line["people"]:
+            points = np.array([item["point"] for item in line["people"][0]["keypoints"]])
+            whole = keypoints_of(task, session, shifted[line["frame"]])
+            assert np.linalg.norm(points - whole, axis=1)[head].max() < 6  # pixels
+            places = [found - truth - shift(line["frame"]) for found in (points, whole)]
+            errors.append([np.linalg.norm(place, axis=1)[shoulders].mean() for place in places])
+    followed, whole = np.mean(errors, axis=0)
+    assert followed < 0.8 * whole  # the second look is worth it
+
+
+def test_several_people_are_found_frame_by_frame(tmp_path):
+    artifact = make_artifact(tmp_path / "posenet", "posenet-mobilenetv1")
+    grid = next(spec.shape[2:] for spec in artifact.manifest.outputs if spec.name == "heatmap")
+    scenes = iter([crowd(3, grid, np.random.default_rng(seed)) for seed in (5, 5, 7)])
+
+    class Crowd:
+        def run(self, inputs):
+            assert set(inputs) == {"image"}
+            return planes(next(scenes))
+
+    look = looker(artifact, Crowd(), None, smooth=True)
+    seen = [look(VideoFrame(i, i * 33_333_333, np.zeros((240, 320, 3), np.uint8))) for i in range(3)]
+    assert [len(item.result.items) for item in seen] == [3, 3, 3]
+    assert all(item.about == {} for item in seen)
+    assert seen[0].result.to_json() == seen[1].result.to_json() != seen[2].result.to_json()  # nothing is smoothed
+
+
 @pytest.mark.slow
 def test_masks_are_steadier_when_they_are_blended(eager, film, tmp_path):
     noisy = np.random.default_rng(0)
@@ -144,7 +213,7 @@ def test_a_video_of_masks_stops_where_it_is_told(eager, film, tmp_path):
 
 def test_only_some_tasks_are_followed(tmp_path):
     detector = make_artifact(tmp_path / "detector", "blazepose-detector")
-    with pytest.raises(UsageError, match="pose-landmarks or segmentation"):
+    with pytest.raises(UsageError, match="one of pose-landmarks, keypoints, segmentation"):
         looker(detector, None, None, smooth=True)
     masks = make_artifact(tmp_path / "masks", "selfie-segmentation")
     landmarks = make_artifact(tmp_path / "landmarks", "blazepose-lite")

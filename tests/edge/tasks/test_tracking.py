@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from edge.errors import InputError
 from edge.tasks import Region
 from edge.tasks._landmarks import LANDMARK_NAMES, Pose, nobody
-from edge.tasks.tracking import MASK_RATIO, MaskSmoother, PoseTracker, pose_smoother, uncertainty
+from edge.tasks.keypoints import People, Person
+from edge.tasks.tracking import (
+    MASK_RATIO,
+    MaskSmoother,
+    PersonTracker,
+    PoseTracker,
+    keypoint_smoother,
+    pose_smoother,
+    uncertainty,
+)
 
 PICTURE = np.zeros((100, 100, 3), np.uint8)
 FRAME_NS = round(1e9 / 30)
@@ -103,6 +112,51 @@ def test_nobody_at_all():
     assert not any(item.pose.found for item in world.run())
     assert world.found == 5
     assert world.regions == []
+
+
+def somebody(points, *, sure=0.9, square=True):
+    follow = Region(float(points[0, 0]), float(points[0, 1]), SIZE) if square else None
+    return People((Person(sure, points, np.full(17, sure)),), follow)
+
+
+def watch(results, *, smooth=True):
+    """Return what a person's tracker makes of a model's results, and where the model looked."""
+    regions, left = [], iter(results)
+
+    def place(image, region):
+        regions.append(region)
+        return next(left)
+
+    tracker = PersonTracker(place, keypoint_smoother() if smooth else None)
+    return [tracker.look(PICTURE, number * FRAME_NS) for number in range(len(results))], regions
+
+
+def test_a_persons_keypoints_say_where_to_look_next():
+    points = BODY[:17, :2]
+    results = [somebody(points), somebody(points + 3), People(()), somebody(points + 40), somebody(points + 43)]
+    seen, regions = watch(results)
+    assert regions == [None, results[0].next_region, results[1].next_region, None, results[3].next_region]
+    assert [item.found for item in seen] == [True, True, False, True, True]
+    assert np.array_equal(seen[3].items[0].keypoints, points + 40)  # the filter began anew
+    assert watch(results, smooth=False)[0] == results
+
+
+@pytest.mark.parametrize("square", [True, False])  # without one the person fills the picture
+def test_keypoints_are_smoothed_as_landmarks_are(square):
+    points = BODY[:17, :2]
+    noisy = [somebody(points + RANDOM.normal(0, 1.0, points.shape), square=square) for _ in range(120)]
+    seen, regions = watch(noisy)
+    assert (regions[1] is not None) == square
+    raw, smooth = (np.stack([item.items[0].keypoints for item in each[30:]]) for each in (noisy, seen))
+    assert np.abs(np.diff(smooth, axis=0)).mean() < 0.5 * np.abs(np.diff(raw, axis=0)).mean()
+    assert [item.next_region for item in seen] == [item.next_region for item in noisy]
+
+
+def test_keypoints_that_the_model_guesses_stay_as_they_are():
+    points = BODY[:17, :2]
+    guessed = [somebody(points + step, sure=0.25) for step in range(5)]
+    seen, _ = watch(guessed)
+    assert all(np.array_equal(a.items[0].keypoints, b.items[0].keypoints) for a, b in zip(seen, guessed, strict=True))
 
 
 def polynomial(p):

@@ -23,12 +23,17 @@ from edge.train.machine import Machine
 from edge.train.plan import Plan, RecipeReport, planned_rate
 from edge.train.recipe import CHECKPOINT, RECORD
 from edge.train.rounds import Bar
-from edge.train.state import STATE
+from edge.train.snapshots import Identity, read_snapshot
+from edge.train.state import STATE, UNFINISHED
 from edge.train.steps import step_seed
 
 
 class Killed(Exception):
     """Stand for a kill."""
+
+
+def killed(_):
+    raise Killed
 
 
 def killed_after(steps):
@@ -87,6 +92,21 @@ def test_a_broken_off_training_goes_on_to_the_same_weights(tmp_path, broken_off)
     assert train(tmp_path / "parts", resume=True).checkpoint_sha256 == whole.checkpoint_sha256  # nothing left to do
 
 
+def test_a_kill_in_the_first_write_leaves_a_folder_to_start_in(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("edge.train.state.os.fsync", killed)
+        with pytest.raises(Killed):
+            train(out)
+    assert {path.name for path in out.iterdir()} <= {".lock", UNFINISHED}
+    assert (out / UNFINISHED).is_file()
+    with pytest.raises(UsageError, match="holds no training to resume .* leave --resume out"):
+        train(out, resume=True)
+    train(out)
+    assert (out / CHECKPOINT).is_file()
+    assert not (out / UNFINISHED).exists()
+
+
 def test_what_a_resumed_training_must_have_in_common(tmp_path):
     out = tmp_path / "out"
     with pytest.raises(Killed):
@@ -99,6 +119,9 @@ def test_what_a_resumed_training_must_have_in_common(tmp_path):
         train(out, recipe=tiny(name="other"), resume=True)
     with pytest.raises(UsageError, match="in 32-true, not bf16-mixed"):
         train(out, machine=Machine(accelerator="cpu", precision="bf16-mixed"), resume=True)
+    mine = msgspec.json.decode(torch.load(out / STATE, weights_only=True)["identity"], type=Identity)
+    with pytest.raises(UsageError, match="with --devices 1, not 2; choose another --out"):
+        read_snapshot(out, msgspec.structs.replace(mine, processes=2))
     with pytest.raises(UsageError, match="holds no training to resume"):
         train(tmp_path / "new", resume=True)
     (out / STATE).write_bytes((out / STATE).read_bytes()[:500])
@@ -146,7 +169,6 @@ def child(out, *options):
 def test_a_killed_process_goes_on_to_the_same_weights(tmp_path):
     """A real `kill -9` in mid-training."""
     whole, parts = child(tmp_path / "whole"), child(tmp_path / "parts", "--slow")
-    assert whole.wait() == 0, whole.stderr.read()
     deadline = time.monotonic() + 120
     while not (rows := read_curves(tmp_path / "parts")) or rows[-1][0] < 20:
         assert parts.poll() is None, parts.stderr.read()
@@ -154,6 +176,7 @@ def test_a_killed_process_goes_on_to_the_same_weights(tmp_path):
         time.sleep(0.01)
     parts.send_signal(signal.SIGKILL)
     parts.communicate()
+    assert whole.wait() == 0, whole.stderr.read()
     assert not (tmp_path / "parts" / CHECKPOINT).exists()
     resumed = child(tmp_path / "parts", "--resume")
     _, errors = resumed.communicate()
@@ -171,6 +194,16 @@ def test_two_processes_share_a_batch(tmp_path):
     report = msgspec.json.decode((tmp_path / "out" / RECORD).read_bytes(), type=RecipeReport)
     assert report.processes == 2
     assert [point.step for point in report.curve] == list(range(6, 61, 6))
+
+
+@pytest.mark.slow
+def test_two_processes_do_not_go_on_with_what_one_began(tmp_path):
+    with pytest.raises(Killed):
+        train(tmp_path / "out", plan=msgspec.structs.replace(PLAN, steps=60), bar=killed_after(1))
+    process = child(tmp_path / "out", "--two", "--resume")
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode != 0
+    assert b"with --devices 1, not 2; choose another --out" in errors
 
 
 def test_a_plan_s_learning_rate_rises_and_falls():

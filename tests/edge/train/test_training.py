@@ -20,7 +20,7 @@ from edge.train.machine import Machine
 from edge.train.recipe import CHECKPOINT, LOSSES, RECORD, TrainingRecipe
 from edge.train.rounds import Bar
 from edge.train.run import train_model
-from edge.train.state import STATE
+from edge.train.state import STATE, UNFINISHED
 
 RECIPE = TrainingRecipe(steps=12, batch=2, lr=2e-3)
 CPU = Machine(accelerator="cpu")
@@ -45,6 +45,10 @@ def run(source, data, out, recipe=RECIPE, *, function="build", **options):
 
 class Killed(Exception):
     """Stand for a kill."""
+
+
+def killed(_):
+    raise Killed
 
 
 def killed_after(steps):
@@ -96,6 +100,22 @@ def test_a_broken_off_training_goes_on_to_the_same_weights(source, folder, tmp_p
     )
     again = run(source, folder, tmp_path / "parts", resume=True)  # nothing left to do
     assert again.checkpoint_sha256 == resumed.checkpoint_sha256
+
+
+@pytest.mark.slow
+def test_a_kill_in_the_first_write_leaves_a_folder_to_start_in(source, folder, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("edge.train.state.os.fsync", killed)
+        with pytest.raises(Killed):
+            run(source, folder, out)
+    assert {path.name for path in out.iterdir()} <= {".lock", UNFINISHED}
+    assert (out / UNFINISHED).is_file()
+    with pytest.raises(UsageError, match="holds no training to resume .* leave --resume out"):
+        run(source, folder, out, resume=True)
+    run(source, folder, out, TrainingRecipe(steps=1, batch=1))
+    assert (out / CHECKPOINT).is_file()
+    assert not (out / UNFINISHED).exists()
 
 
 @pytest.mark.slow
