@@ -74,6 +74,7 @@ def passes_for(family: str, precision: str = "fp32") -> tuple[Pass, ...]:
         Pass("resize_by_selection", resize.resize_by_selection, ("executorch-qnn", "litert", "mediapipe")),
         Pass("products_by_batch", products.products_by_batch, _XNNPACK),
         Pass("split_single_output", convolutions.split_single_output, _XNNPACK),
+        Pass("flatten_softmax", activations.flatten_softmax, (*_XNNPACK, "executorch-ternary")),
         Pass("flatten_gates", activations.flatten_gates, _QNN, ("fp16",)),
     )
     return tuple(entry for entry in ordered if entry.suits(family, precision))

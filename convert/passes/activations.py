@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -65,6 +66,26 @@ def flatten_gates(module: GraphModule) -> int:
             flat = insert(module, aten.reshape.default, (source, list(shape(source)[:2])))
             gate = insert(module, aten.sigmoid.default, (flat,))
             replace_node(node, insert(module, aten.reshape.default, (gate, list(shape(source)))))
+        count += 1
+    return count
+
+
+def flatten_softmax(module: GraphModule) -> int:
+    """Take a softmax over the last of four axes as one of rows, (N·C·H, W).
+
+    XNNPACK's delegate (ExecuTorch 1.5.1) keeps what comes from a convolution with its channels last, and there a softmax
+    goes over the channels, whatever axis it names.
+    """
+    count = 0
+    for node in calls(module, aten.softmax.int):
+        source, axis = node.args[0], node.args[1]
+        if len(shape(source)) != 4 or axis not in (-1, 3):
+            continue
+        *outer, last = shape(source)
+        with module.graph.inserting_before(node):
+            rows = insert(module, aten.reshape.default, (source, [math.prod(outer), last]))
+            weights = insert(module, aten.softmax.int, (rows, -1))
+            replace_node(node, insert(module, aten.reshape.default, (weights, list(shape(source)))))
         count += 1
     return count
 

@@ -41,6 +41,19 @@ def compiled_with_parity(module: nn.Module, folder: Path, atol: float, precision
 
 
 @pytest.mark.slow
+def test_a_softmax_behind_a_convolution_goes_over_its_own_axis(tmp_path: Path) -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scores = nn.Conv2d(8, 8, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.scores(x).softmax(-1) @ x
+
+    compiled_with_parity(Attention(), tmp_path, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_squeeze_and_excite_is_one_delegate(tmp_path: Path) -> None:
     class Block(nn.Module):
         def __init__(self) -> None:

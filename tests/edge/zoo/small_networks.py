@@ -1,6 +1,7 @@
 """Small variants of large networks: the same keys as the published ones have, few layers, narrow."""
 
 from edge.contract import Contract, TensorSpec
+from edge.zoo._maskbit import MaskBitDecoder
 from edge.zoo._titok import Sizes, TiTokEncoder, TiTokIndexer, build_decoder
 from edge.zoo.deeplabv3 import _residual_network
 from edge.zoo.kmax import _network, _Sizes
@@ -37,9 +38,11 @@ def titok_sizes(*, legacy=True):
 
 
 _TOKENS = Contract(inputs=(TensorSpec(name="tokens", shape=(1, 8), dtype="int32"),))
+_FOUR_TOKENS = Contract(inputs=(TensorSpec(name="tokens", shape=(1, 4), dtype="int32"),))
 SMALL = {  # by the full model's name: what builds the small one, and its contract
     "deeplabv3-resnet101": (lambda: _residual_network((1, 1, 2, 2), 8, 16), _picture(65)),
     "kmax-deeplab-r50": (lambda: _network(_KMAX), _picture(65)),
+    "maskbit-tokenizer-18bit-decoder": (lambda: MaskBitDecoder(18, 32, 2), _FOUR_TOKENS),
     "titok-s128-decoder": (lambda: build_decoder(titok_sizes()), _TOKENS),
     "titok-tiny-decoder": (lambda: build_decoder(titok_sizes(legacy=False)), _TOKENS),
     "titok-s128": (lambda: TiTokEncoder(titok_sizes()), _picture(32)),
