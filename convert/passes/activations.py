@@ -73,8 +73,8 @@ def flatten_gates(module: GraphModule) -> int:
 def flatten_softmax(module: GraphModule) -> int:
     """Take a softmax over the last of four axes as one of rows, (N·C·H, W).
 
-    XNNPACK's delegate (ExecuTorch 1.5.1) keeps what comes from a convolution with its channels last, and there a softmax
-    goes over the channels, whatever axis it names.
+    XNNPACK's delegate (ExecuTorch 1.5.1) keeps what comes from a convolution with its channels last, and there a
+    softmax goes over the channels, whatever axis it names.
     """
     count = 0
     for node in calls(module, aten.softmax.int):
