@@ -30,7 +30,7 @@ def pose_student() -> Recipe:
         sources=(RENDERED, FRAMES, ROOMS, IMAGENET),
         losses=("heatmaps: binary cross-entropy", "places: L1", "world: L1", "visibility and presence: cross-entropy"),
         metric="OKS frames",
-        plan=Plan(steps=1300, batch=16, lr=1e-3, ema=0.995, evaluate_every=250),
+        plan=Plan(steps=2800, batch=16, lr=1e-3, ema=0.995, evaluate_every=250),
         prepare=_prepare,
         takes_data=True,
     )

@@ -12,10 +12,14 @@ from edge.artifact import Source
 from edge.runtimes import open_session
 from edge.zoo import MODELS
 
-SERVED = sorted(name for name in SMALL if MODELS[name].runs == "server")
+_QUICK = "maskbit-tokenizer-18bit-decoder"
+SERVED = [
+    pytest.param(name, marks=pytest.mark.slow if name == _QUICK else pytest.mark.full)
+    for name in sorted(SMALL)
+    if MODELS[name].runs == "server"
+]
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
