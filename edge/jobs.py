@@ -1,7 +1,8 @@
 """Run one function in a child process of its own, so that a crash, a hang or a kill stays there.
 
 The function is named `package.module:function`, takes one JSON object and returns one. The child gets its own
-process group, environment, time limit and log; it dies with its parent. On its way it can tell how far it is.
+process group, environment, time limit, log and folder for temporary files, which goes when it ends however it ends; it dies
+with its parent. On its way it can tell how far it is.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -102,10 +104,10 @@ def run_job(job: Job) -> dict[str, Any]:
 def _run(job: Job) -> dict[str, Any]:
     job.log.parent.mkdir(parents=True, exist_ok=True)
     result_read, result_write = os.pipe()
-    with os.fdopen(result_read, "rb") as results, job.log.open("ab") as log:
+    with os.fdopen(result_read, "rb") as results, job.log.open("ab") as log, _scratch() as scratch:
         log_start = log.tell()  # what earlier jobs wrote is not this one's
         try:
-            process = _start(job, log, result_write)
+            process = _start(job, log, result_write, scratch)
         finally:
             os.close(result_write)
         collected: list[bytes] = []
@@ -131,14 +133,19 @@ def _read(results: IO[bytes], collected: list[bytes]) -> None:
             collected.append(line)
 
 
-def _start(job: Job, log: Any, result_write: int) -> subprocess.Popen[bytes]:
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """Make a folder for what a job's libraries tidy up at exit, which a killed job and `os._exit` do not reach."""
+    return tempfile.TemporaryDirectory(prefix="edge-job-", ignore_cleanup_errors=True)
+
+
+def _start(job: Job, log: Any, result_write: int, scratch: str) -> subprocess.Popen[bytes]:
     with _guard:
         if _stopping.is_set():
             raise JobKilled(f"{job.function} was not started: the run is being stopped")
         process = subprocess.Popen(
             [sys.executable, "-m", "edge.jobs", job.function, str(result_write), str(os.getpid())],
             stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, pass_fds=(result_write,),
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **job.environment},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": scratch, **job.environment},
         )  # fmt: skip
         _running.add(process)
     stdin = process.stdin

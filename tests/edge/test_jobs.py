@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +46,14 @@ def hang(payload):
     with open(payload["pids"], "w") as out:
         out.write(f"{os.getpid()} {child.pid}")
     time.sleep(600)
+
+
+def litter(payload):
+    folder = tempfile.mkdtemp()
+    Path(folder, "weights.bin").write_bytes(bytes(1000))
+    if payload["killed"]:
+        be_killed(payload)
+    return {"folder": folder}
 
 
 def leave_without_answer(payload):
@@ -181,3 +191,17 @@ def test_a_job_dies_with_its_parent(tmp_path, request):
     wait_until(lambda: not alive(child))
     if alive(grandchild):
         os.kill(grandchild, signal.SIGKILL)  # only direct children are promised to the kernel
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_temporary_files_of_a_job_go_with_it(job, tmp_path, monkeypatch, killed):
+    """coremltools deletes its copy of a package at exit, a gigabyte for some models: `os._exit` never gets there."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    if killed:
+        with pytest.raises(JobKilled):
+            run_job(job(litter, payload={"killed": True}))
+    else:
+        folder = Path(run_job(job(litter, payload={"killed": False}))["folder"])
+        assert folder.is_relative_to(tmp_path / "temporary")
+    assert not list((tmp_path / "temporary").iterdir())

@@ -7,7 +7,9 @@ The words of every runner are turned into its own by a script of the phone's she
 
 from __future__ import annotations
 
+import atexit
 import re
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -137,6 +139,8 @@ def _check(binary: Path, machine: str) -> None:
 
 @cache
 def _script() -> Path:
-    path = Path(tempfile.mkdtemp(prefix="edge-benchmark-")) / "run.sh"
+    folder = Path(tempfile.mkdtemp(prefix="edge-benchmark-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "run.sh"
     path.write_text(_SCRIPT)
     return path
