@@ -43,11 +43,11 @@ what the compilers and runtimes do with its operators, not what it is good for.
 
 A cell is the largest error of any single value over its output's largest value. It passes up to 0.001 in fp32 and 0.03
 in fp16; beyond that fp16 passes if the PSNR over all values is at least 40 dB, as a few values of BlazePose do that are
-far off while its landmarks are the same, and `kmax-deeplab-mobile` from 30 dB on, where pixels between two queries go to
-either. The task's metric (mean IoU, OKS, identical codes…) must reach its limit besides; of ids that the
-graph looks up, it alone counts. What *differs* does not pass; the list below the tables says why, and `edge bisect` at
-which operator. The emulator got one picture of MaskBit, for which it takes five minutes and more;
-[zoo.md](zoo.md#tokenizers) says why MaskBit's ids differ in 16 bits.
+far off while its landmarks are the same, and `kmax-deeplab-mobile` from 30 dB on, where pixels between two queries go
+to either. The task's metric (mean IoU, OKS, identical codes…) must reach its limit besides; of ids that the graph looks
+up, it alone counts. What *differs* does not pass; the list below the tables says why, and `edge bisect` at which
+operator. The emulator got one picture of MaskBit, for which it takes five minutes and more; [zoo.md](zoo.md#tokenizers)
+says why MaskBit's ids differ in 16 bits.
 
 """
 
