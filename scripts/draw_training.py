@@ -33,14 +33,14 @@ def smoothed(values: list[float]) -> list[float]:
 def draw(folder: Path, report: RecipeReport, target: Path) -> None:
     """Write a picture of the loss and of the metrics on held-out data, with what they are compared with."""
     rows = read_curves(folder)
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
     names = sorted({name for _, row in rows for name in row if name == "loss" or name.startswith("loss/")})
     for name in names:
         found = [(step, row[name]) for step, row in rows if name in row]
         steps, values = [step for step, _ in found], [value for _, value in found]
         left.plot(steps, smoothed(values), label=name.removeprefix("loss/"), lw=2.0 if name == "loss" else 1.0)
     left.set(xlabel="step", ylabel="loss", yscale="log", title=f"{report.recipe}: training")
-    left.legend(fontsize=8)
+    left.legend(fontsize=7, ncol=4, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     for number, name in enumerate(report.metrics):
         colour = f"C{number}"
         right.plot([point.step for point in report.curve], [point.metrics[name] for point in report.curve],
@@ -50,7 +50,7 @@ def draw(folder: Path, report: RecipeReport, target: Path) -> None:
         ):
             right.axhline(value, ls=("--", ":", "-.")[line % 3], color=colour, lw=1.0, label=reference)
     right.set(xlabel="step", title="held-out data, averaged weights")
-    right.legend(fontsize=7)
+    right.legend(fontsize=7, ncol=len(report.metrics), loc="upper center", bbox_to_anchor=(0.5, -0.15))
     figure.savefig(target, dpi=110)
     pyplot.close(figure)
 

@@ -43,7 +43,7 @@ def pose_student() -> ZooModel:
         trained="pose_student.safetensors",
         checkpoint_hint="the checkpoint of `edge train pose-student`",
         notes=(
-            "Trained for minutes on renderings and on 100 frames, most of one man, all in one room, as an example of "
+            "Trained for an hour on renderings and on 100 frames, most of one man, all in one room, as an example of "
             "the recipe: far less accurate than its teacher and than blazepose-lite (docs/training.md). A start for a "
             "training on your own pictures (`edge train pose-student --checkpoint … --data …`), not for use as it is.",
         ),
