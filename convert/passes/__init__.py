@@ -39,6 +39,7 @@ def passes_for(family: str, precision: str = "fp32") -> tuple[Pass, ...]:
     from convert.passes import (
         activations,
         batch_norm,
+        broadcasts,
         constants,
         convolutions,
         identities,
@@ -53,6 +54,7 @@ def passes_for(family: str, precision: str = "fp32") -> tuple[Pass, ...]:
     ordered = (
         Pass("fold_constants", constants.fold_constants),
         Pass("remove_identities", identities.remove_identities),
+        Pass("broadcast_implicitly", broadcasts.broadcast_implicitly, ("litert", "mediapipe")),
         Pass("merge_permutes", permutes.merge_permutes),
         Pass("linear_by_convolution", layouts.linear_by_convolution),
         Pass("merge_reshapes", layouts.merge_reshapes),
