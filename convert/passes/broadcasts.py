@@ -34,4 +34,5 @@ def _broadcasts(user: Any, expansion: Any, source: Any) -> bool:
         return False
     operands = [source if operand is expansion else operand for operand in user.args[:2]]
     shapes = [shape(operand) if hasattr(operand, "meta") else () for operand in operands]
-    return tuple(torch.broadcast_shapes(*shapes)) == shape(user)
+    joint: tuple[int, ...] = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
+    return tuple(joint) == shape(user)
