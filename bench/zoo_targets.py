@@ -3,7 +3,8 @@
 Each is made, executed and compared with eager PyTorch: in fp32 on four runtimes of CPUs and of Apple's, in fp16 on an
 NPU's emulator; models for servers in fp32 only. Of an artifact that differs `edge bisect` names the operator.
 docs/zoo_targets.md is written from the reports. A model that has reports is left out until --again; `--render` only
-writes the page. Models without weights get seeded random ones.
+writes the page. Models without weights get seeded random ones. All of it takes hours and some 50 GB, in out/ and in the
+cache, which `edge doctor --prune` empties.
 """
 
 from __future__ import annotations
