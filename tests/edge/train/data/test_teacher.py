@@ -58,7 +58,7 @@ def test_a_person_is_labelled_once_and_a_cup_is_nobody(pictures, cache, monkeypa
     assert sample.states[NAMES.index("left_ankle")] == ABSENT  # below the picture
     assert sample.mask[200, 220] > 0.9
     assert np.isfinite(sample.world).all()
-    monkeypatch.setattr(teacher, "_pipeline", lambda *_: pytest.fail("it was asked again"))
+    monkeypatch.setattr(teacher, "open_teacher", lambda *_: pytest.fail("it was asked again"))
     again = label_pictures(pictures.paths, teacher="blazepose-lite")
     assert np.array_equal(again[0].keypoints, sample.keypoints)
 
