@@ -101,9 +101,17 @@ def test_an_archive_of_files_is_to_be_unpacked(tmp_path, tiny):
 
 def test_reading_a_checkpoint_allows_nobody_else_anything(tmp_path, tiny):
     torch.save(tiny.state_dict(), tmp_path / "weights.pth")
-    before = torch.serialization.get_safe_globals()
+    before = set(torch.serialization.get_safe_globals())  # torch keeps them in no order
     read_checkpoint(tmp_path / "weights.pth")
-    assert torch.serialization.get_safe_globals() == before
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_what_the_caller_allowed_stays_allowed(tmp_path, tiny):
+    torch.save(tiny.state_dict(), tmp_path / "weights.pth")
+    with torch.serialization.safe_globals([np.dtype]):
+        before = set(torch.serialization.get_safe_globals())
+        read_checkpoint(tmp_path / "weights.pth")
+        assert set(torch.serialization.get_safe_globals()) == before
 
 
 @pytest.mark.parametrize(

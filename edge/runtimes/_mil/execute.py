@@ -102,6 +102,8 @@ class Interpreter:
         for key, given in operation.arguments.items():
             found = [self._argument(where, item, values, operator.widen) for item in given]
             narrow = narrow or any(half for _, half in found)
+            if len(found) != 1 and key not in operator.lists:
+                raise TargetError(f"{self._name}: {where} has {len(found)} values for {key}, expected one")
             arguments[key] = [value for value, _ in found] if key in operator.lists else found[0][0]
         results = self._compute(operator, where, arguments)
         if narrow:

@@ -92,6 +92,8 @@ def _inside(folder: Path, relative: str) -> Path:
     parts = PurePosixPath(relative)
     if parts.is_absolute() or ".." in parts.parts or "\0" in relative:
         raise InputError(f"{folder}: the path {relative!r} leaves the package; {_AGAIN}")
+    if not relative.isprintable():
+        raise InputError(f"{folder}: the path {relative!r} has characters that no path of a package has; {_AGAIN}")
     return folder / parts
 
 

@@ -186,6 +186,29 @@ def test_flipped_bytes_never_escape_as_anything_else(
     assert "\n" not in message
 
 
+def test_a_weights_path_with_a_line_break_is_one_clear_line(tmp_path: Path) -> None:
+    path = make_package(tmp_path / "m.mlpackage")
+    file = path / CONTENT / "model.mlmodel"
+    assert b"/weights/weight.bin" in file.read_bytes()
+    file.write_bytes(file.read_bytes().replace(b"/weights/weight.bin", b"/weights/weig\nt.bin"))
+    with pytest.raises(InputError, match=r"weig\\nt\.bin' has characters"):
+        read_package(path)
+
+
+def test_an_argument_without_a_value_is_refused(tmp_path: Path) -> None:
+    path = make_package(tmp_path / "m.mlpackage")
+    file = path / CONTENT / "model.mlmodel"
+    model = model_class()()
+    model.ParseFromString(file.read_bytes())
+    block = model.mlProgram.functions["main"].block_specializations["CoreML6"]
+    conv = next(operation for operation in block.operations if operation.type == "conv")
+    del conv.inputs["strides"].arguments[:]
+    file.write_bytes(model.SerializeToString())
+    package = read_package(path)
+    with pytest.raises(TargetError, match="0 values for strides, expected one"):
+        Interpreter(package.function, package.name).run({"image": torch.zeros(SHAPES["image"])})
+
+
 @given(st.integers(1, 7), st.lists(st.integers(0, 127), max_size=40))
 def test_packed_numbers_come_back(bits: int, numbers: list[int]) -> None:
     expected = [number % 2**bits for number in numbers]
