@@ -81,6 +81,7 @@ def teachers():
     ]
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_all_teachers():
     torch.manual_seed(0)
     student = torch.nn.Conv2d(3, 8, 1)
