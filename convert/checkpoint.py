@@ -136,8 +136,7 @@ def _read_pickle(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about pickle protocols; what cannot be read is an error
-            allowed = torch.serialization.get_safe_globals()  # by the caller: stays so
-            with torch.serialization.safe_globals([entry for entry in _NUMPY_NUMBERS if entry not in allowed]):
+            with torch.serialization.safe_globals(_NUMPY_NUMBERS):
                 return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+\.\w+)", str(error))

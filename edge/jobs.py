@@ -1,8 +1,8 @@
 """Run one function in a child process of its own, so that a crash, a hang or a kill stays there.
 
 The function is named `package.module:function`, takes one JSON object and returns one. The child gets its own
-process group, environment, time limit, log and folder of temporary files, gone when it ended.
-The child dies with its parent. On its way it can tell how far it is.
+process group, environment, time limit, log, and folder for temporary files, which is deleted when it has ended; it
+dies with its parent. On its way it can tell how far it is.
 """
 
 from __future__ import annotations

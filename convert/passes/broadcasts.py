@@ -16,8 +16,8 @@ _ELEMENTWISE = (aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tens
 def broadcast_implicitly(module: GraphModule) -> int:
     """Remove expansions of what elementwise operators read beside a tensor of the full shape.
 
-    LiteRT's converter (litert-torch 0.10) turns the expansion and the other operand of a division of channels into
-    different layouts and then refuses it, in kMaX-DeepLab at 1281² for one.
+    LiteRT's converter (litert-torch 0.10) refuses a division by an expansion in kMaX-DeepLab at 1281² ("operands don't
+    have broadcast-compatible shapes"); divided by what was expanded, the network converts.
     """
     count = 0
     for node in calls(module, *_EXPANSIONS):

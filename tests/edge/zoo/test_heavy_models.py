@@ -58,10 +58,13 @@ def test_every_key_and_shape_is_the_published_one(name):
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
 
+NARROWER = {"maskbit-tokenizer-18bit-decoder"}  # its number of layers is no setting
+
+
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_a_small_variant_has_the_same_keys(name):
     full, small = (set(described(build).state_dict()) for build in (MODELS[name].network, SMALL[name][0]))
-    assert small <= full
+    assert small == full if name in NARROWER else small < full
     kinds = [{"".join(c for c in key if not c.isdigit()) for key in keys} for keys in (full, small)]
     assert kinds[0] == kinds[1]
 
